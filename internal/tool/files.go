@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+
+package tool
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// pendingFiles are outputs that have not got their final name yet. They are
+// removed when the command fails and when a signal ends it.
+type pendingFiles struct {
+	mu    sync.Mutex
+	paths map[string]bool
+}
+
+var pending = pendingFiles{paths: map[string]bool{}}
+
+func (p *pendingFiles) add(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paths[path] = true
+}
+
+func (p *pendingFiles) done(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.paths, path)
+}
+
+func (p *pendingFiles) removeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for path := range p.paths {
+		os.RemoveAll(path)
+	}
+	clear(p.paths)
+}
+
+// handleSignals makes SIGINT, SIGTERM and SIGHUP remove the pending outputs
+// and then end the process as if they had not been caught, so that a shell sees
+// the signal. Signals that were ignored at the start stay ignored (nohup,
+// background jobs). SIGPIPE is left to the runtime, which dies of it silently.
+func handleSignals() {
+	ch := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
+	go func() {
+		s := <-ch
+		eraseProgress()
+		pending.removeAll()
+		signal.Reset(s)
+		syscall.Kill(os.Getpid(), s.(syscall.Signal))
+	}()
+}
+
+// Input is an operand that is read from start to end.
+type Input struct {
+	io.Reader
+	name string
+	file *os.File
+}
+
+// Name returns the operand, or "standard input".
+func (in *Input) Name() string { return in.name }
+
+// Close closes the file.
+func (in *Input) Close() error { return in.file.Close() }
+
+const stdinName = "standard input"
+
+// Input opens operand i for reading. An absent operand and "-" are standard
+// input, which only one input can be.
+func (c *Context) Input(i int) (*Input, error) {
+	f, name, err := c.operand(i)
+	if err != nil {
+		return nil, err
+	}
+	return c.input(f, name), nil
+}
+
+// Open is Input for a path named by a flag.
+func (c *Context) Open(path string) (*Input, error) {
+	f, name, err := c.open(path)
+	if err != nil {
+		return nil, err
+	}
+	return c.input(f, name), nil
+}
+
+func (c *Context) input(f *os.File, name string) *Input {
+	in := &Input{Reader: f, name: name, file: f}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		in.Reader = c.NewProgress("reading "+name, info.Size()).Reader(f)
+	}
+	return in
+}
+
+func (c *Context) operand(i int) (*os.File, string, error) {
+	if i >= len(c.args) {
+		if term.IsTerminal(int(os.Stdin.Fd())) {
+			return nil, "", Usagef("no input: %s %s", c.cmd.Name, c.cmd.Usage)
+		}
+		return c.open("-")
+	}
+	return c.open(c.args[i])
+}
+
+func (c *Context) open(path string) (*os.File, string, error) {
+	if path == "-" {
+		if c.stdinUsed {
+			return nil, "", Usagef("two inputs are standard input")
+		}
+		c.stdinUsed = true
+		return os.Stdin, stdinName, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		f.Close()
+		if err == nil {
+			err = &fs.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
+		}
+		return nil, "", err
+	}
+	return f, path, nil
+}
+
+// File is an operand that is read at random.
+type File struct {
+	*os.File
+	name string
+	size int64
+}
+
+// Name returns the operand, or "standard input".
+func (f *File) Name() string { return f.name }
+
+// Size returns the number of bytes.
+func (f *File) Size() int64 { return f.size }
+
+// InputAt opens operand i for reading at random, with Input's rules for
+// standard input. What is no regular file is first copied to scratch space.
+func (c *Context) InputAt(i int) (*File, error) {
+	f, name, err := c.operand(i)
+	if err != nil {
+		return nil, err
+	}
+	return c.randomAccess(f, name)
+}
+
+// OpenAt is InputAt for a path named by a flag.
+func (c *Context) OpenAt(path string) (*File, error) {
+	f, name, err := c.open(path)
+	if err != nil {
+		return nil, err
+	}
+	return c.randomAccess(f, name)
+}
+
+func (c *Context) randomAccess(f *os.File, name string) (*File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&fs.ModeDevice != 0 && info.Mode()&fs.ModeCharDevice == 0 {
+		// A block device is as good as a file, but stat does not know its size.
+		size, err := f.Seek(0, io.SeekEnd)
+		if err != nil {
+			return nil, err
+		}
+		return &File{f, name, size}, nil
+	}
+	if info.Mode().IsRegular() {
+		// Standard input may stand in the middle of a file: what counts is
+		// what a reader would get.
+		if at, err := f.Seek(0, io.SeekCurrent); err == nil && at == 0 {
+			return &File{f, name, info.Size()}, nil
+		}
+	}
+	defer f.Close()
+	spool, err := c.Scratch()
+	if err != nil {
+		return nil, err
+	}
+	size, err := io.Copy(spool, f)
+	if err != nil {
+		spool.Close()
+		return nil, fmt.Errorf("copy %s to scratch space: %w", name, err)
+	}
+	return &File{spool, name, size}, nil
+}
+
+// Scratch returns an empty file in the folder for temporary files (TMPDIR)
+// that has no name any more, so that nothing stays behind however the process
+// ends.
+func (c *Context) Scratch() (*os.File, error) {
+	f, err := os.CreateTemp("", c.cmd.Name+".*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// ScratchDir returns a private folder for temporary files; remove deletes it,
+// and so do failure and signals.
+func (c *Context) ScratchDir() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp("", c.cmd.Name+".*")
+	if err != nil {
+		return "", nil, err
+	}
+	pending.add(dir)
+	return dir, func() { os.RemoveAll(dir); pending.done(dir) }, nil
+}
+
+// Output hands write the product's destination: the file named by -o, which
+// gets its name only if write returns nil, or standard output. Standard output
+// must not be a terminal unless -o - insists. The file, unlike standard output,
+// also implements io.ReaderAt and io.WriterAt.
+func (c *Context) Output(write func(io.Writer) error) error {
+	if c.String("output") == "" && term.IsTerminal(int(os.Stdout.Fd())) {
+		return Hint(Usagef("the output is binary and standard output is a terminal"), "name a file with -o, or force it with -o -")
+	}
+	return c.TextOutput(write)
+}
+
+// TextOutput is Output for a product that a terminal can show.
+func (c *Context) TextOutput(write func(io.Writer) error) error {
+	if path := c.String("output"); path != "" && path != "-" {
+		return c.WriteFile(path, write)
+	}
+	w := bufio.NewWriterSize(struct{ io.Writer }{os.Stdout}, 64<<10)
+	if err := write(w); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// WriteFile writes a file that appears under its name complete or not at all:
+// it is written beside its place, brought to disk, and renamed. An existing
+// file is replaced and keeps its mode. What is no regular file (a device, a
+// pipe) is written directly.
+func (c *Context) WriteFile(path string, write func(io.Writer) error) error {
+	mode := fs.FileMode(0)
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			return &fs.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
+		}
+		if !info.Mode().IsRegular() {
+			return writeDirectly(path, write)
+		}
+		mode = info.Mode().Perm()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := createBeside(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	defer os.Remove(f.Name())
+	defer pending.done(f.Name())
+	if mode != 0 {
+		if err := f.Chmod(mode); err != nil {
+			return err
+		}
+	}
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeDirectly(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriterSize(struct{ io.Writer }{f}, 64<<10)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// createBeside makes a file with an unused name in the folder of path. Unlike
+// os.CreateTemp it leaves the permissions to the umask.
+func createBeside(path string) (*os.File, error) {
+	for {
+		var r [6]byte
+		rand.Read(r[:])
+		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%.200s.%x", filepath.Base(path), r))
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			var p *fs.PathError
+			if errors.As(err, &p) {
+				p.Path = path
+			}
+			return nil, err
+		}
+		pending.add(name)
+		return f, nil
+	}
+}
+
+// syncDir brings a rename to disk. File systems that cannot are left alone.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// Passphrase asks for a secret on the terminal without echoing it.
+func (c *Context) Passphrase(prompt string) ([]byte, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("no terminal to ask for a passphrase: %w", err)
+	}
+	defer tty.Close()
+	eraseProgress()
+	fmt.Fprint(tty, prompt)
+	defer fmt.Fprintln(tty)
+	return term.ReadPassword(int(tty.Fd()))
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+
+package tool
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Flag is one of String, Strings, Bool, Int and Size.
+type Flag interface {
+	cli() cli.Flag
+	help() (names []string, arg, text string)
+}
+
+// String is a flag with one value.
+type String struct {
+	Name, Short string // without dashes; Short is one letter or empty
+	Arg         string // how the help text calls the value; default VALUE
+	Value       string // default
+	Help        string
+}
+
+// Strings is a flag that may be given several times.
+type Strings struct{ Name, Short, Arg, Help string }
+
+// Bool is a flag without a value.
+type Bool struct{ Name, Short, Help string }
+
+// Int is a flag with a number.
+type Int struct {
+	Name, Short, Arg string
+	Value            int
+	Help             string
+}
+
+// Size is a flag with a number of bytes, such as 500, 64K, 64KiB, 96MiB or 2G.
+type Size struct {
+	Name, Short, Arg string
+	Value            int64
+	Help             string
+}
+
+func aliases(short string) []string {
+	if short == "" {
+		return nil
+	}
+	return []string{short}
+}
+
+func (f *String) cli() cli.Flag {
+	return &cli.StringFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}
+}
+func (f *Strings) cli() cli.Flag {
+	return &cli.StringSliceFlag{Name: f.Name, Aliases: aliases(f.Short)}
+}
+func (f *Bool) cli() cli.Flag { return &cli.BoolFlag{Name: f.Name, Aliases: aliases(f.Short)} }
+func (f *Int) cli() cli.Flag {
+	return &cli.IntFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}
+}
+func (f *Size) cli() cli.Flag {
+	v := sizeValue(f.Value)
+	return &cli.GenericFlag{Name: f.Name, Aliases: aliases(f.Short), Value: &v}
+}
+
+func names(name, short string) []string {
+	long := "--" + name
+	if len(name) == 1 {
+		long = "-" + name
+	}
+	if short == "" {
+		return []string{long}
+	}
+	return []string{"-" + short, long}
+}
+
+func orValue(s string) string {
+	if s == "" {
+		return "VALUE"
+	}
+	return s
+}
+
+func (f *String) help() ([]string, string, string) {
+	text := f.Help
+	if f.Value != "" {
+		text += fmt.Sprintf(" (default %s)", f.Value)
+	}
+	return names(f.Name, f.Short), orValue(f.Arg), text
+}
+
+func (f *Strings) help() ([]string, string, string) {
+	return names(f.Name, f.Short), orValue(f.Arg), f.Help
+}
+
+func (f *Bool) help() ([]string, string, string) { return names(f.Name, f.Short), "", f.Help }
+
+func (f *Int) help() ([]string, string, string) {
+	text := f.Help
+	if f.Value != 0 {
+		text += fmt.Sprintf(" (default %d)", f.Value)
+	}
+	return names(f.Name, f.Short), orValue(f.Arg), text
+}
+
+func (f *Size) help() ([]string, string, string) {
+	text := f.Help
+	if f.Value != 0 {
+		v := sizeValue(f.Value)
+		text += fmt.Sprintf(" (default %s)", v.String())
+	}
+	arg := f.Arg
+	if arg == "" {
+		arg = "SIZE"
+	}
+	return names(f.Name, f.Short), arg, text
+}
+
+// sizeValue is a number of bytes as a flag.
+type sizeValue int64
+
+const sizeUnits = "KMGT" // powers of 1024
+
+// Set implements flag.Value.
+func (v *sizeValue) Set(s string) error {
+	digits := strings.TrimRight(s, "KMGTiB")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 {
+		return fmt.Errorf("size %q: want a number of bytes, with K, M, G or T (KiB, MiB ...) for powers of 1024", s)
+	}
+	switch unit := s[len(digits):]; {
+	case unit == "" || unit == "B":
+	case strings.Contains(sizeUnits, unit[:1]) && (unit[1:] == "" || unit[1:] == "iB"):
+		shift := 10 * (strings.Index(sizeUnits, unit[:1]) + 1)
+		if n > math.MaxInt64>>shift {
+			return fmt.Errorf("size %q: too large", s)
+		}
+		n <<= shift
+	default:
+		return fmt.Errorf("size %q: unknown unit %q", s, unit)
+	}
+	*v = sizeValue(n)
+	return nil
+}
+
+// String implements flag.Value.
+func (v *sizeValue) String() string {
+	n, unit := int64(*v), ""
+	for i := 0; i < len(sizeUnits) && n != 0 && n%1024 == 0; i++ {
+		n, unit = n/1024, sizeUnits[i:i+1]+"iB"
+	}
+	return strconv.FormatInt(n, 10) + unit
+}
+
+// versionFlag is the name of the flag that prints the tool's version. It steps
+// aside where a command has another use for --version.
+func versionFlag(cmd *Command) string {
+	for _, f := range cmd.Flags {
+		if n, _, _ := f.help(); n[len(n)-1] == "--version" {
+			return "tool-version"
+		}
+	}
+	return "version"
+}
+
+func allFlags(cmd *Command) []Flag {
+	return append(append([]Flag{}, cmd.Flags...),
+		&String{Name: "output", Short: "o", Arg: "FILE", Help: "write to FILE, which appears complete or not at all; default and -: standard output"},
+		&Bool{Name: "quiet", Short: "q", Help: "no progress and no warnings"},
+		&Bool{Name: "verbose", Short: "v", Help: "say more on standard error"},
+		&Bool{Name: versionFlag(cmd), Help: "print the version of the tool"},
+	)
+}
+
+func helpText(cmd *Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Usage: %s %s\n\n%s\n\nOptions:\n", cmd.Name, cmd.Usage, cmd.Summary)
+	line := func(names []string, arg, text string) {
+		left := strings.Join(names, ", ")
+		if arg != "" {
+			left += " " + arg
+		}
+		if len(left) > 24 {
+			fmt.Fprintf(&b, "  %s\n  %-24s  %s\n", left, "", text)
+		} else {
+			fmt.Fprintf(&b, "  %-24s  %s\n", left, text)
+		}
+	}
+	for _, f := range allFlags(cmd) {
+		line(f.help())
+	}
+	line([]string{"-h", "--help"}, "", "print this text")
+	if cmd.Description != "" {
+		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(cmd.Description))
+	}
+	b.WriteString("\nExit status: 0 done; 1 the environment failed (open, read, write, no space, child\nprocess); 2 wrong usage; 3 the data is wrong.\n")
+	if cmd.Example != "" {
+		fmt.Fprintf(&b, "\nExample:\n")
+		for _, l := range strings.Split(strings.TrimSpace(cmd.Example), "\n") {
+			fmt.Fprintf(&b, "  %s\n", l)
+		}
+	}
+	return b.String()
+}

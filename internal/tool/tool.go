@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+
+// Package tool is what every command shares: flags, operands, streams, files
+// that appear whole or not at all, messages, and the exit status.
+//
+// A command is a value of type Command whose Run function opens its inputs,
+// calls one or two domain functions and hands them the output. Everything that
+// touches the process (arguments, standard streams, the terminal, signals,
+// temporary files) happens here, so that domain packages stay free of it. It is
+// the only package that imports urfave/cli, whose defaults do not suit tools
+// that are used in pipes; app below says what is changed and why.
+package tool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"swudelta/internal/fault"
+)
+
+// Exit statuses, the same for every command.
+const (
+	exitEnvironment = 1 // open, read, write, no space, child process
+	exitUsage       = 2 // unknown flag, wrong number of operands
+	exitData        = 3 // malformed or truncated input, digest mismatch
+)
+
+// Command describes one tool.
+type Command struct {
+	Name        string // as typed
+	Usage       string // operands and flags of the synopsis, without the name
+	Summary     string // one line for the top of the help text
+	Description string // paragraphs of the help text
+	Example     string // a real session
+	MinArgs     int    // least number of operands
+	MaxArgs     int    // greatest number of operands; -1: any
+	Flags       []Flag // besides those that every tool has
+	// NegativeOperands lets an operand such as -15 stand without "--".
+	NegativeOperands bool
+	// Run does the work. Its error decides the exit status.
+	Run func(*Context) error
+}
+
+// version is set at link time (-ldflags "-X swudelta/internal/tool.version=v1.2.3")
+// where the build information has none.
+var version string
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// Main runs the command with the arguments of the process and exits.
+func Main(cmd *Command) {
+	handleSignals()
+	os.Exit(run(cmd, os.Args[1:]))
+}
+
+// run returns the exit status. It is the one place that maps errors to it.
+func run(cmd *Command, args []string) int {
+	err := execute(cmd, args)
+	pending.removeAll()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.Name, err)
+	var h *hintError
+	var u *usageError
+	switch {
+	case errors.As(err, &h):
+		fmt.Fprintf(os.Stderr, "%s: hint: %s\n", cmd.Name, h.hint)
+	case errors.As(err, &u):
+		fmt.Fprintf(os.Stderr, "%s: hint: %q describes the flags and operands\n", cmd.Name, cmd.Name+" --help")
+	}
+	switch {
+	case errors.As(err, &u):
+		return exitUsage
+	case fault.IsData(err):
+		return exitData
+	default:
+		return exitEnvironment
+	}
+}
+
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+// Usagef returns an error about how the command was called: exit status 2.
+func Usagef(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// Hint adds a line to err that says what to do next.
+func Hint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &hintError{err, fmt.Sprintf(format, args...)}
+}
+
+func execute(cmd *Command, args []string) error {
+	if cmd.NegativeOperands {
+		if i := slices.IndexFunc(args, isNegative); i >= 0 && !slices.Contains(args[:i], "--") {
+			args = slices.Insert(slices.Clone(args), i, "--")
+		}
+	}
+	return app(cmd, args).Run(append([]string{cmd.Name}, args...))
+}
+
+func isNegative(arg string) bool {
+	return len(arg) > 1 && arg[0] == '-' && arg[1] >= '0' && arg[1] <= '9'
+}
+
+// app wraps the command for urfave/cli. By default that library prints help on
+// stdout (into the pipe) when a flag is wrong, exits on its own, splits values
+// at commas, takes -v for the version, and adds a pseudo command named help.
+func app(cmd *Command, args []string) *cli.App {
+	flags := make([]cli.Flag, 0, len(cmd.Flags)+5)
+	for _, f := range allFlags(cmd) {
+		flags = append(flags, f.cli())
+	}
+	a := &cli.App{
+		Name:                      cmd.Name,
+		CustomAppHelpTemplate:     strings.ReplaceAll(helpText(cmd), "{{", `{{"{{"}}`),
+		HideHelpCommand:           true,
+		HideVersion:               true,
+		DisableSliceFlagSeparator: true,
+		Flags:                     flags,
+		Writer:                    os.Stdout,
+		ErrWriter:                 os.Stderr,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return Usagef("%s", strings.TrimPrefix(err.Error(), "flag provided but "))
+		},
+	}
+	a.Action = func(c *cli.Context) error {
+		if name := versionFlag(cmd); c.Bool(name) {
+			_, err := fmt.Printf("%s %s\n", cmd.Name, versionString())
+			return err
+		}
+		ctx := &Context{cmd: cmd, cli: c, args: c.Args().Slice()}
+		if err := ctx.checkOperands(args); err != nil {
+			return err
+		}
+		return cmd.Run(ctx)
+	}
+	return a
+}
+
+// checkOperands refuses what urfave/cli takes silently: flags behind the first
+// operand, and any number of operands.
+func (c *Context) checkOperands(raw []string) error {
+	afterDashes := len(raw) > len(c.args) && raw[len(raw)-len(c.args)-1] == "--"
+	if !afterDashes {
+		for _, a := range c.args {
+			if len(a) > 1 && a[0] == '-' && !(c.cmd.NegativeOperands && isNegative(a)) {
+				return Hint(Usagef("flag %q comes after an operand", a),
+					"flags come before operands: %s %s; put -- before an operand that starts with -", c.cmd.Name, c.cmd.Usage)
+			}
+		}
+	}
+	n := len(c.args)
+	switch {
+	case n < c.cmd.MinArgs:
+		return Usagef("got %d operands, want at least %d: %s %s", n, c.cmd.MinArgs, c.cmd.Name, c.cmd.Usage)
+	case c.cmd.MaxArgs >= 0 && n > c.cmd.MaxArgs:
+		return Usagef("got %d operands, want at most %d: %s %s", n, c.cmd.MaxArgs, c.cmd.Name, c.cmd.Usage)
+	}
+	return nil
+}
+
+// Context is what a running command sees of its call.
+type Context struct {
+	cmd       *Command
+	cli       *cli.Context
+	args      []string
+	stdinUsed bool
+}
+
+// Args returns the operands.
+func (c *Context) Args() []string { return c.args }
+
+// Arg returns operand i, or "" when there are fewer.
+func (c *Context) Arg(i int) string {
+	if i < len(c.args) {
+		return c.args[i]
+	}
+	return ""
+}
+
+// String returns the value of a String flag.
+func (c *Context) String(name string) string { return c.cli.String(name) }
+
+// Strings returns the values of a Strings flag, in order.
+func (c *Context) Strings(name string) []string { return c.cli.StringSlice(name) }
+
+// Bool returns the value of a Bool flag.
+func (c *Context) Bool(name string) bool { return c.cli.Bool(name) }
+
+// Int returns the value of an Int flag.
+func (c *Context) Int(name string) int { return c.cli.Int(name) }
+
+// Size returns the value of a Size flag in bytes.
+func (c *Context) Size(name string) int64 {
+	if v, ok := c.cli.Generic(name).(*sizeValue); ok {
+		return int64(*v)
+	}
+	return 0
+}
+
+// IsSet reports whether the flag was given.
+func (c *Context) IsSet(name string) bool { return c.cli.IsSet(name) }
+
+// Quiet reports whether -q was given.
+func (c *Context) Quiet() bool { return c.cli.Bool("quiet") }
+
+// Verbose reports whether -v was given.
+func (c *Context) Verbose() bool { return c.cli.Bool("verbose") }
+
+// Warnf prints a warning on stderr, unless -q.
+func (c *Context) Warnf(format string, args ...any) {
+	if !c.Quiet() {
+		c.message("warning: "+format, args...)
+	}
+}
+
+// Verbosef prints a line on stderr if -v.
+func (c *Context) Verbosef(format string, args ...any) {
+	if c.Verbose() {
+		c.message(format, args...)
+	}
+}
+
+func (c *Context) message(format string, args ...any) {
+	eraseProgress()
+	fmt.Fprintf(os.Stderr, c.cmd.Name+": "+format+"\n", args...)
+}
+
+// Stderr is where a child process may write its messages.
+func (c *Context) Stderr() io.Writer { return os.Stderr }

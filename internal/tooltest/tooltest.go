@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+
+// Package tooltest is what the tests of several packages share: scripts that
+// run commands, programs that serve as oracles, and the corpus of real updates.
+package tooltest
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// Root returns the folder of go.mod.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Need skips the test where one of the programs is missing. Where
+// SWUDELTA_REQUIRE_TOOLS is set, as scripts/check does, that is a failure.
+func Need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			continue
+		} else if os.Getenv("SWUDELTA_REQUIRE_TOOLS") != "" {
+			t.Fatalf("%s is needed: %v", p, err)
+		}
+		t.Skipf("%s is not installed", p)
+	}
+}
+
+// Corpus returns the folder of real update pairs, named by SWUDELTA_CORPUS or
+// found beside the checkout. The test is skipped where there is none.
+func Corpus(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("SWUDELTA_CORPUS")
+	if dir == "" {
+		dir = filepath.Join(Root(), "..", "shared", "corpus")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "patch", "source.swu")); err != nil {
+		t.Skipf("no corpus of real updates: %v (SWUDELTA_CORPUS names its folder)", err)
+	}
+	return dir
+}
+
+// Main registers the commands that scripts may run and runs the tests.
+func Main(m *testing.M, commands map[string]func()) { testscript.Main(m, commands) }
+
+// Scripts runs the test scripts in dir. Beyond the language of testscript they
+// know
+//
+//	status N COMMAND ARG...   run COMMAND and want exit status N
+func Scripts(t *testing.T, dir string) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			tmp := filepath.Join(env.WorkDir, ".tmp")
+			env.Setenv("TMPDIR", tmp)
+			env.Setenv("ROOT", Root())
+			env.Setenv("XDG_CACHE_HOME", cacheHome())
+			return os.MkdirAll(tmp, 0o777)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
+	})
+}
+
+// cacheHome is the user's cache folder, where libzstd versions are kept; the
+// scripts run with a HOME of their own.
+func cacheHome() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit status: got %d, want %d", got, want)
+	}
+}
