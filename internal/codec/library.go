@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// symbol is a C function and the Go variable through which it is called. C's
+// int is int32, unsigned is uint32, long and size_t are uintptr, which holds
+// for every Linux.
+type symbol struct {
+	name string
+	fn   any // pointer to a variable of function type
+}
+
+// load opens the shared object at path, or by its soname through the loader's
+// search path, and binds the symbols. The object stays loaded for good.
+func load(path string, symbols ...symbol) error {
+	lib, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return err // names the library
+	}
+	for _, s := range symbols {
+		addr, err := purego.Dlsym(lib, s.name)
+		if err != nil {
+			return fmt.Errorf("%s has no function %s", path, s.name)
+		}
+		purego.RegisterFunc(s.fn, addr)
+	}
+	return nil
+}
+
+// libraries holds what was loaded, by path, so that each is opened once in a
+// process whoever asks. Failures are not kept.
+type libraries[T any] struct {
+	mu   sync.Mutex
+	open map[string]*T
+}
+
+func (l *libraries[T]) get(path string, open func() (*T, error)) (*T, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lib := l.open[path]; lib != nil {
+		return lib, nil
+	}
+	lib, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if l.open == nil {
+		l.open = make(map[string]*T)
+	}
+	l.open[path] = lib
+	return lib, nil
+}
+
+// libraryFile makes a user's path one that the loader takes as a path: it would
+// search for a bare name.
+func libraryFile(path string) (string, error) {
+	if _, err := os.Stat(path); err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+var errWriteClosed = errors.New("codec: write after close")
+
+// errMemory is what C's allocators mean by a null pointer.
+var errMemory = errors.New("out of memory")
+
+type libc struct {
+	calloc func(n, size uintptr) unsafe.Pointer
+	free   func(unsafe.Pointer)
+}
+
+var openLibc = sync.OnceValues(func() (*libc, error) {
+	c := new(libc)
+	return c, load("libc.so.6", symbol{"calloc", &c.calloc}, symbol{"free", &c.free})
+})
+
+// block is C memory for one stream: the library's state structure T, to which
+// the library keeps a pointer between calls (so that it must not be on the Go
+// heap), and the buffers that T points to.
+type block[T any] struct {
+	libc    *libc
+	state   *T
+	in, out []byte
+}
+
+func newBlock[T any](in, out int) (*block[T], error) {
+	c, err := openLibc()
+	if err != nil {
+		return nil, err
+	}
+	const align = 16
+	var t T
+	head := (int(unsafe.Sizeof(t)) + align - 1) &^ (align - 1)
+	p := c.calloc(1, uintptr(head+in+out))
+	if p == nil {
+		return nil, errMemory
+	}
+	return &block[T]{
+		libc:  c,
+		state: (*T)(p),
+		in:    unsafe.Slice((*byte)(unsafe.Add(p, head)), in),
+		out:   unsafe.Slice((*byte)(unsafe.Add(p, head+in)), out),
+	}, nil
+}
+
+func (b *block[T]) free() { b.libc.free(unsafe.Pointer(b.state)) }
+
+// address is for C structures in C memory, which hold no Go pointers.
+func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
