@@ -233,6 +233,18 @@ func (c *Context) ScratchDir() (dir string, remove func(), err error) {
 	return dir, func() { os.RemoveAll(dir); pending.done(dir) }, nil
 }
 
+// StagingDir returns an empty hidden folder in dir, for outputs that get their
+// names only when all of them are complete; remove deletes it, and so do failure
+// and signals.
+func (c *Context) StagingDir(dir string) (staging string, remove func(), err error) {
+	staging, err = os.MkdirTemp(dir, "."+c.cmd.Name+".*")
+	if err != nil {
+		return "", nil, err
+	}
+	pending.add(staging)
+	return staging, func() { os.RemoveAll(staging); pending.done(staging) }, nil
+}
+
 // Output hands write the product's destination: the file named by -o, which
 // gets its name only if write returns nil, or standard output. Standard output
 // must not be a terminal unless -o - insists. The file, unlike standard output,
