@@ -76,11 +76,11 @@ func run(cmd *Command, args []string) int {
 		return 0
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.Name, err)
-	var h *hintError
+	var h interface{ Hint() string } // a *hintError or a domain package's own
 	var u *usageError
 	switch {
 	case errors.As(err, &h):
-		fmt.Fprintf(os.Stderr, "%s: hint: %s\n", cmd.Name, h.hint)
+		fmt.Fprintf(os.Stderr, "%s: hint: %s\n", cmd.Name, h.Hint())
 	case errors.As(err, &u):
 		fmt.Fprintf(os.Stderr, "%s: hint: %q describes the flags and operands\n", cmd.Name, cmd.Name+" --help")
 	}
@@ -110,6 +110,7 @@ type hintError struct {
 
 func (e *hintError) Error() string { return e.err.Error() }
 func (e *hintError) Unwrap() error { return e.err }
+func (e *hintError) Hint() string  { return e.hint }
 
 // Hint adds a line to err that says what to do next.
 func Hint(err error, format string, args ...any) error {
