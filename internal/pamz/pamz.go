@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+
+// Package pamz encodes, decodes, checks and applies PAMZ delta files, the
+// container that the Device Update delta processor reads (doc/format.md).
+//
+// A delta is a list of chunks that tile the target. Each chunk, and each
+// ingredient of one, is an Item: a length, a digest, and the Recipe that makes
+// the content out of the source file, of data kept in the delta, and of other
+// items. The same tree is written in two ways: as version 0, where items nest
+// in the byte stream, and as version 2, a pool of recipes that find each other
+// by length and digest.
+package pamz
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"swudelta/internal/digest"
+	"swudelta/internal/fault"
+)
+
+// Order is the byte order of a delta's integers.
+type Order uint8
+
+// Version 0 is little endian for the device library up to 2.0 and big endian
+// from 2.1 on, with nothing in the file to tell them apart but the integers
+// themselves; version 2 is always big endian.
+const (
+	LittleEndian Order = iota
+	BigEndian
+)
+
+// String returns "little endian" or "big endian".
+func (o Order) String() string {
+	if o == BigEndian {
+		return "big endian"
+	}
+	return "little endian"
+}
+
+// Diff is a delta.
+type Diff struct {
+	Version int   // 0 or 2
+	Order   Order // of version 0; version 2 is BigEndian
+
+	TargetLength int64 // bytes
+	TargetSHA256 digest.SHA256
+	SourceLength int64         // bytes; 0 if the delta needs no source
+	SourceSHA256 digest.SHA256 // zero if SourceLength is 0
+
+	Chunks []*Item // the target, in order, without gaps
+
+	// Account says where the bytes of a decoded delta are. Encode ignores it.
+	Account Account
+
+	rest *remainder // of a decoded version 0 delta
+}
+
+// remainder is a decoded remainder section.
+type remainder struct {
+	size     int64         // bytes when inflated
+	sum      digest.SHA256 // of the inflated bytes; zero for a decoded version 0
+	deflated *io.SectionReader
+}
+
+// Account is the size of each part of a file, in bytes.
+type Account struct {
+	Header    int64 // magic number, version, target, source
+	Table     int64 // chunks, or version 2's recipes
+	Inline    int64 // inline assets, with their length field
+	Remainder int64 // deflated, with its length fields
+	Archives  int64 // version 2's nested archives
+
+	RemainderContent int64 // the remainder before it was deflated
+}
+
+// Kind is what an item calls itself. It has a meaning only in OpCopy's
+// parameter: an item of kind Chunk without recipe is a piece of the target.
+type Kind uint8
+
+// The kinds of items.
+const (
+	Blob    Kind = 0
+	Chunk   Kind = 1
+	Payload Kind = 2
+)
+
+// Item is content: of the target (a chunk), or an ingredient of other content.
+// A decoded version 2 delta shares one Item among all places that use it.
+type Item struct {
+	Kind   Kind
+	Offset int64 // bytes from the start of the target; of kind Chunk only
+	Length int64 // bytes
+	SHA256 digest.SHA256
+	Recipe *Recipe // nil only in OpCopy's parameter
+}
+
+// Op is what a recipe does. The values up to OpGzDecompression are version 0's
+// own numbers.
+type Op uint8
+
+// The recipes, with their parameters in order. "L" is the length of the item
+// that has the recipe.
+const (
+	OpCopy              Op = 0  // item; of kind Chunk without recipe: L bytes of this delta's target at its offset, already written
+	OpRegion            Op = 1  // item, offset, length
+	OpConcatenation     Op = 2  // items
+	OpBSDiff            Op = 3  // patch (BSDIFF40), old
+	OpNested            Op = 4  // a version 0 delta, its source
+	OpRemainder         Op = 5  // none: the next L bytes of the remainder
+	OpInlineAsset       Op = 6  // none: the next L bytes of the inline assets
+	OpCopySource        Op = 7  // offset: L bytes of this delta's source
+	OpZstdDelta         Op = 8  // zstd frames, old: decompressed with old as raw prefix
+	OpInlineAssetCopy   Op = 9  // decoded as OpInlineAsset; never to be written
+	OpZstdCompression   Op = 10 // item, major, minor, level: as libzstd major.minor does it
+	OpZstdDecompression Op = 11 // item
+	OpAllZero           Op = 12 // length
+	OpGzDecompression   Op = 13 // item: one gzip member
+
+	// Version 2 only.
+	OpZlibCompression   Op = 14 // item, container, level: as zlib does it with memLevel 9
+	OpZlibDecompression Op = 15 // item, container
+)
+
+// The containers of deflated data in OpZlibCompression and OpZlibDecompression.
+const (
+	ContainerRaw  = 0 // RFC 1951
+	ContainerGzip = 1 // RFC 1952
+	ContainerZlib = 2 // RFC 1950
+)
+
+var opNames = [...]string{
+	OpCopy: "copy", OpRegion: "region", OpConcatenation: "concatenation", OpBSDiff: "bsdiff", OpNested: "nested",
+	OpRemainder: "remainder", OpInlineAsset: "inline_asset", OpCopySource: "copy_source", OpZstdDelta: "zstd_delta",
+	OpInlineAssetCopy: "inline_asset_copy", OpZstdCompression: "zstd_compression", OpZstdDecompression: "zstd_decompression",
+	OpAllZero: "all_zero", OpGzDecompression: "gz_decompression",
+	OpZlibCompression: "zlib_compression", OpZlibDecompression: "zlib_decompression",
+}
+
+// String returns the name of the recipe.
+func (op Op) String() string {
+	if int(op) < len(opNames) {
+		return opNames[op]
+	}
+	return fmt.Sprintf("recipe %d", uint8(op))
+}
+
+// Recipe makes the content of an item.
+type Recipe struct {
+	Op     Op
+	Params []Param
+
+	// Data is the content of an OpInlineAsset or OpRemainder that is to be
+	// encoded. In a decoded delta it is nil: use Open.
+	Data []byte
+
+	section *io.SectionReader // of a decoded OpInlineAsset: its content
+	rest    *remainder        // of a decoded OpRemainder: the section that it lies in
+	offset  int64             // and where in the inflated section
+}
+
+// Param is a parameter of a recipe: an item, or a number if Item is nil.
+type Param struct {
+	Item   *Item
+	Number uint64
+}
+
+// MaxParams is the largest number of parameters of a version 0 recipe.
+const MaxParams = 255
+
+// NewItem returns an item of kind Blob.
+func NewItem(length int64, sum digest.SHA256, recipe *Recipe) *Item {
+	return &Item{Length: length, SHA256: sum, Recipe: recipe}
+}
+
+// NewAsset returns an item whose content data is stored as an inline asset.
+func NewAsset(data []byte) *Item {
+	return NewItem(int64(len(data)), digest.Sum(data), InlineAsset(data))
+}
+
+func numbers(op Op, item *Item, n ...int64) *Recipe {
+	r := &Recipe{Op: op}
+	if item != nil {
+		r.Params = append(r.Params, Param{Item: item})
+	}
+	for _, v := range n {
+		r.Params = append(r.Params, Param{Number: uint64(v)})
+	}
+	return r
+}
+
+func items(op Op, list ...*Item) *Recipe {
+	r := &Recipe{Op: op, Params: make([]Param, len(list))}
+	for i, it := range list {
+		r.Params[i].Item = it
+	}
+	return r
+}
+
+// CopySource takes the item's content from the source at offset.
+func CopySource(offset int64) *Recipe { return numbers(OpCopySource, nil, offset) }
+
+// CopyTarget takes the item's content from what was already written of this
+// delta's target, at offset.
+func CopyTarget(offset, length int64, sum digest.SHA256) *Recipe {
+	return items(OpCopy, &Item{Kind: Chunk, Offset: offset, Length: length, SHA256: sum})
+}
+
+// InlineAsset stores data in the delta as it is.
+func InlineAsset(data []byte) *Recipe { return &Recipe{Op: OpInlineAsset, Data: data} }
+
+// Remainder stores data in the delta, deflated together with all other
+// remainder. Only chunks should have it.
+func Remainder(data []byte) *Recipe { return &Recipe{Op: OpRemainder, Data: data} }
+
+// AllZero stands for n zero bytes.
+func AllZero(n int64) *Recipe { return numbers(OpAllZero, nil, n) }
+
+// Region takes length bytes of item at offset.
+func Region(item *Item, offset, length int64) *Recipe {
+	return numbers(OpRegion, item, offset, length)
+}
+
+// BSDiff applies a BSDIFF40 patch to old.
+func BSDiff(patch, old *Item) *Recipe { return items(OpBSDiff, patch, old) }
+
+// Nested applies a whole delta, kept in an item, to source.
+func Nested(delta, source *Item) *Recipe { return items(OpNested, delta, source) }
+
+// ZstdCompression compresses item at level as the device's libzstd does it. The
+// version major.minor is informative: devices ignore it.
+func ZstdCompression(item *Item, major, minor, level int64) *Recipe {
+	return numbers(OpZstdCompression, item, major, minor, level)
+}
+
+// ZstdDecompression undoes zstd.
+func ZstdDecompression(item *Item) *Recipe { return items(OpZstdDecompression, item) }
+
+// ZstdDelta undoes zstd with the content of old as raw prefix.
+func ZstdDelta(frame, old *Item) *Recipe { return items(OpZstdDelta, frame, old) }
+
+// GzDecompression undoes one gzip member.
+func GzDecompression(item *Item) *Recipe { return items(OpGzDecompression, item) }
+
+// ZlibCompression deflates item (version 2 only).
+func ZlibCompression(item *Item, container, level int64) *Recipe {
+	return numbers(OpZlibCompression, item, container, level)
+}
+
+// ZlibDecompression undoes deflate (version 2 only).
+func ZlibDecompression(item *Item, container int64) *Recipe {
+	return numbers(OpZlibDecompression, item, container)
+}
+
+// Concatenation puts the content of list end to end. Beyond MaxParams items it
+// nests concatenations, and reads their digests from content, which holds the
+// whole result; up to MaxParams items content may be nil.
+func Concatenation(list []*Item, content io.ReaderAt) (*Recipe, error) {
+	for len(list) > MaxParams {
+		var outer []*Item
+		var off int64
+		for len(list) > 0 {
+			group := list[:min(len(list), MaxParams)]
+			list = list[len(group):]
+			if len(group) == 1 {
+				outer = append(outer, group[0])
+				off += group[0].Length
+				continue
+			}
+			var n int64
+			for _, it := range group {
+				n += it.Length
+			}
+			sum, got, err := digest.SumReader(io.NewSectionReader(content, off, n))
+			if err == nil && got != n {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return nil, fmt.Errorf("concatenation of %d items at offset %d: %w", len(group), off, err)
+			}
+			outer = append(outer, NewItem(n, sum, items(OpConcatenation, group...)))
+			off += n
+		}
+		list = outer
+	}
+	return items(OpConcatenation, list...), nil
+}
+
+// Open returns the content of an inline asset, of one that is to be encoded as
+// well as of a decoded one, and nil for any other recipe.
+func (r *Recipe) Open() *io.SectionReader {
+	switch {
+	case r.Op != OpInlineAsset:
+		return nil
+	case r.section != nil:
+		return io.NewSectionReader(r.section, 0, r.section.Size())
+	}
+	return io.NewSectionReader(bytes.NewReader(r.Data), 0, int64(len(r.Data)))
+}
+
+// Error is a fault of a delta, or of the source that it is applied to.
+type Error struct {
+	Code int // the reference library's error number, 1 where it has none (doc/format.md)
+	Err  error
+}
+
+// Error names the cause and the number.
+func (e *Error) Error() string { return fmt.Sprintf("%v (error %d)", e.Err, e.Code) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Error numbers of the reference library that are raised here.
+const (
+	codeOther             = 1
+	codeShort             = 20000
+	codeInflate           = 20104
+	codeContainer         = 20106
+	codeInflateShort      = 20105
+	codeZstd              = 20201
+	codeZstdShort         = 20202
+	codeOutOfBounds       = 20401
+	codeSliceOutOfBounds  = 21200
+	codeMagic             = 30000
+	codeVersion           = 30001
+	codeFileSize          = 30002
+	codeHashType          = 30003
+	codeNoRecipe          = 30004
+	codeInlineBytes       = 30005
+	codeHash              = 30009
+	codeChunkCount        = 30011
+	codeParamType         = 30101
+	codeParamForItem      = 30102
+	codeParamForNumber    = 30103
+	codeParamCount        = 30104
+	codeNumberTooLarge    = 30400
+	codeBSPatch           = 30900
+	codeSourceSize        = 31100
+	codeLengths           = 31701
+	codeZlibLevel         = 33000
+	codeSelfReferential   = 33001
+	codeNoZstdCompression = 31702
+)
+
+// errorf makes an Error with the given number that is a fault of the data.
+func errorf(code int, format string, args ...any) error {
+	return &Error{code, fault.Dataf(format, args...)}
+}
+
+// coded gives an error the number code if it is a fault of the data and has no
+// number yet. Environment errors stay as they are.
+func coded(code int, err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) || !fault.IsData(err) {
+		return err
+	}
+	return &Error{code, err}
+}
