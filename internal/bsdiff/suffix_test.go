@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+
+package bsdiff
+
+import (
+	"bytes"
+	"index/suffixarray"
+	"math/rand"
+	"os"
+	"slices"
+	"sort"
+	"testing"
+)
+
+func naiveSuffixes(text []byte) []int32 {
+	sa := make([]int32, len(text))
+	for i := range sa {
+		sa[i] = int32(i)
+	}
+	sort.Slice(sa, func(i, j int) bool { return bytes.Compare(text[sa[i]:], text[sa[j]:]) < 0 })
+	return sa
+}
+
+func TestSuffixesShort(t *testing.T) {
+	// All texts over small alphabets, up to some length.
+	for _, c := range []struct{ k, n int }{{2, 14}, {3, 9}, {4, 7}} {
+		for n := 0; n <= c.n; n++ {
+			text := make([]byte, n)
+			for {
+				got := Suffixes(nil, text)
+				if want := naiveSuffixes(text); !slices.Equal(got, want) {
+					t.Fatalf("%v: got %v, want %v", text, got, want)
+				}
+				i := 0
+				for ; i < n; i++ {
+					if text[i]++; int(text[i]) < c.k {
+						break
+					}
+					text[i] = 0
+				}
+				if i == n {
+					break
+				}
+			}
+		}
+	}
+}
+
+func TestSuffixesRandom(t *testing.T) {
+	rnd := rand.New(rand.NewSource(1))
+	var sa []int32
+	for i := 0; i < 3000; i++ {
+		text := make([]byte, rnd.Intn(400))
+		k := 1 + rnd.Intn(1<<(1+rnd.Intn(8)))
+		for j := range text {
+			text[j] = byte(255 - rnd.Intn(k)*255/k)
+		}
+		for c := rnd.Intn(4); c > 0 && len(text) > 2; c-- {
+			at := rnd.Intn(len(text))
+			copy(text[at:], text[rnd.Intn(len(text)):])
+		}
+		sa = Suffixes(sa, text)
+		if want := naiveSuffixes(text); !slices.Equal(sa, want) {
+			t.Fatalf("text %v: got %v, want %v", text, sa, want)
+		}
+	}
+}
+
+func benchData(b *testing.B) []byte {
+	if name := os.Getenv("BSDIFF_BENCH"); name != "" {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return data
+	}
+	return nil
+}
+
+func BenchmarkSuffixes(b *testing.B) {
+	data := benchData(b)
+	b.Run("own", func(b *testing.B) {
+		sa := make([]int32, len(data))
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			Suffixes(sa, data)
+		}
+	})
+	b.Run("stdlib", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			suffixarray.New(data)
+		}
+	})
+}
