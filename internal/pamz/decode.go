@@ -225,6 +225,9 @@ func (d *decoder) recipe(result *Item, depth int) error {
 			return err
 		}
 	}
+	if op == uint32(OpInlineAssetCopy) {
+		return d.errorf(codeOther, "%v: devices do not agree what it means", OpInlineAssetCopy)
+	}
 	if op > uint32(OpGzDecompression) {
 		return d.errorf(codeOther, "recipe number %d is not known", op)
 	}

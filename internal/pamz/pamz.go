@@ -113,7 +113,7 @@ const (
 	OpInlineAsset       Op = 6  // none: the next L bytes of the inline assets
 	OpCopySource        Op = 7  // offset: L bytes of this delta's source
 	OpZstdDelta         Op = 8  // zstd frames, old: decompressed with old as raw prefix
-	OpInlineAssetCopy   Op = 9  // decoded as OpInlineAsset; never to be written
+	OpInlineAssetCopy   Op = 9  // refused: no two generations of devices agree what it means
 	OpZstdCompression   Op = 10 // item, major, minor, level: as libzstd major.minor does it
 	OpZstdDecompression Op = 11 // item
 	OpAllZero           Op = 12 // length

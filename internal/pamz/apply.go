@@ -1,0 +1,796 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"sort"
+
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/codec"
+	"swudelta/internal/digest"
+	"swudelta/internal/fault"
+)
+
+// ApplyOptions says what Apply may use.
+type ApplyOptions struct {
+	Zstd    func() (*codec.Zstd, error) // called for the first zstd_compression; nil: that is an error
+	Zlib    func() (*codec.Zlib, error) // called for the first zlib_compression; nil: that is an error
+	Scratch func() (*os.File, error)    // called when scratch space is needed; nil: that is an error
+
+	// Memory bounds what codecs may take at a time, in bytes: windows,
+	// dictionaries, and compression contexts. Default 256 MiB.
+	Memory int64
+
+	// Strict also verifies items that are only read, which devices do not do,
+	// and never makes one item stand in for another with the same digest. It is
+	// for deltas that were just made.
+	Strict bool
+
+	Progress func(n int64) // called with each number of target bytes that were written
+}
+
+const (
+	copySize      = 128 << 10
+	defaultMemory = 256 << 20
+)
+
+// Apply writes the target of d to dst. Source, chunks, nested targets and the
+// target are verified; a fault of the data is an *Error. What dst received before
+// an error must be thrown away, but nothing is written before the source was
+// verified and the structure of d, with the deltas inside it, was looked through.
+//
+// Memory does not grow with source or target: old sides are read where they lie,
+// and what must be read at random but can only be produced front to back is
+// produced once, into scratch space, where it stays until its last use.
+func Apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts ApplyOptions) error {
+	if err := apply(dst, d, source, sourceSize, opts); err != nil {
+		return fmt.Errorf("apply delta: %w", err)
+	}
+	return nil
+}
+
+func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts ApplyOptions) (err error) {
+	a := newApplier(d, opts)
+	info, err := a.inspect(d, d.SourceLength, 0)
+	if err != nil {
+		return err
+	}
+	if d.SourceLength > 0 {
+		if sourceSize != d.SourceLength {
+			return errorf(codeSourceSize, "source has %d bytes, want %d", sourceSize, d.SourceLength)
+		}
+		sum, _, err := digest.SumReader(io.NewSectionReader(source, 0, sourceSize))
+		if err == nil {
+			err = coded(codeHash, digest.Check(sum, d.SourceSHA256))
+		}
+		if err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+	}
+	defer func() {
+		if cerr := a.arena.close(); err == nil {
+			err = cerr
+		}
+	}()
+	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
+	if err := a.newScope(d, info, io.NewSectionReader(source, 0, d.SourceLength), 0).run(out, true); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+type progress struct {
+	io.Writer
+	report func(n int64)
+}
+
+func (p progress) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	if p.report != nil {
+		p.report(int64(n))
+	}
+	return n, err
+}
+
+// applier is what one Apply shares among the deltas inside each other.
+type applier struct {
+	opts   ApplyOptions
+	arena  arena
+	memory int64 // left for codecs
+	work   int64 // bytes that may still be produced
+	buf    []byte
+}
+
+func newApplier(d *Diff, opts ApplyOptions) *applier {
+	a := &applier{opts: opts, memory: opts.Memory, buf: make([]byte, copySize)}
+	if a.memory == 0 {
+		a.memory = defaultMemory
+	}
+	a.arena.open = opts.Scratch
+	// Real deltas produce each byte some five times over, level by level. A
+	// hostile one can ask for the same large item again and again.
+	a.work = math.MaxInt64
+	if sum := d.TargetLength/64 + d.SourceLength/64 + 1<<18; sum < math.MaxInt64>>12 {
+		a.work = sum << 12
+	}
+	return a
+}
+
+// info is what must be known of a delta before its first chunk is produced.
+type info struct {
+	last   map[stageKey]int // the last chunk that needs an item that may have to be staged
+	copied []extent         // ranges of the target that are copied later, merged
+}
+
+// inspect validates d and the deltas inside it that can be seen.
+func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error) {
+	if depth > maxNested {
+		return nil, errorf(codeOther, "deltas nested more than %d deep", maxNested)
+	}
+	in := &info{last: map[stageKey]int{}}
+	end := int64(0)
+	for i, c := range d.Chunks {
+		if c.Length < 0 || c.Length > d.TargetLength-end {
+			return nil, errorf(codeLengths, "chunk %d ends beyond the target's %d bytes", i, d.TargetLength)
+		}
+		end += c.Length
+	}
+	if end != d.TargetLength {
+		return nil, errorf(codeLengths, "the chunks have %d bytes, the target has %d", end, d.TargetLength)
+	}
+	err := d.walk(func(index int, it *Item) error {
+		if err := d.checkRecipe(it, sourceLength); err != nil {
+			return err
+		}
+		switch r := it.Recipe; {
+		case r.fromTarget():
+			c := r.Params[0].Item
+			if c.Length > d.TargetLength || c.Offset > d.TargetLength-c.Length {
+				return errorf(codeOutOfBounds, "%d bytes at %d of a target of %d bytes", c.Length, c.Offset, d.TargetLength)
+			}
+			in.copied = append(in.copied, extent{c.Offset, c.Length})
+		case r.Op == OpNested && r.Params[0].Item.inline():
+			nested, err := d.decodeNested(it, r.Params[0].Item.Recipe.Open())
+			if err != nil {
+				return err
+			}
+			if _, err := a.inspect(nested, r.Params[1].Item.Length, depth+1); err != nil {
+				return err
+			}
+		}
+		if it.staged() {
+			if k := a.stageKey(it); in.last[k] == 0 {
+				in.last[k] = index
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(in.copied, func(a, b extent) int { return int(min(1, max(-1, a.start-b.start))) })
+	merged := in.copied[:0]
+	for _, e := range in.copied {
+		if n := len(merged); n > 0 && e.start <= merged[n-1].start+merged[n-1].size {
+			merged[n-1].size = max(merged[n-1].size, e.start+e.size-merged[n-1].start)
+			continue
+		}
+		merged = append(merged, e)
+	}
+	in.copied = merged
+	return in, err
+}
+
+// stageKey is what a staged item is found by again: its content, which was
+// verified when it was produced, or the item itself if Strict.
+type stageKey struct {
+	key
+	item *Item
+}
+
+func (a *applier) stageKey(it *Item) stageKey {
+	k := stageKey{key: it.key()}
+	if a.opts.Strict {
+		k.item = it
+	}
+	return k
+}
+
+// inline reports whether the item's content is stored in the delta as it is.
+func (it *Item) inline() bool { return it.Recipe != nil && it.Recipe.Op == OpInlineAsset }
+
+// staged reports whether the item can only be produced front to back.
+func (it *Item) staged() bool {
+	switch it.Recipe.Op {
+	case OpCopy, OpRegion, OpConcatenation, OpInlineAsset, OpCopySource, OpAllZero:
+		return false
+	}
+	return true
+}
+
+// decodeNested decodes the delta of it, whose recipe is OpNested.
+func (d *Diff) decodeNested(it *Item, delta *io.SectionReader) (*Diff, error) {
+	nested, err := Decode(delta, delta.Size())
+	switch {
+	case err != nil:
+		return nil, err
+	case nested.Version != 0:
+		return nil, errorf(codeVersion, "delta of version %d", nested.Version)
+	case nested.Order != d.Order:
+		return nil, errorf(codeHashType, "%v delta inside a %v one", nested.Order, d.Order)
+	case nested.TargetLength != it.Length:
+		return nil, errorf(codeHash, "delta makes %d bytes, want %d", nested.TargetLength, it.Length)
+	}
+	return nested, coded(codeHash, digest.Check(nested.TargetSHA256, it.SHA256))
+}
+
+// scope is the application of one delta.
+type scope struct {
+	*applier
+	*info
+	diff     *Diff
+	source   *io.SectionReader
+	depth    int // of deltas around it
+	target   tap
+	views    map[*Item]io.ReaderAt     // composed of others
+	stage    map[stageKey]extent       // produced into scratch space
+	checked  map[*Item]bool            // Strict: verified already
+	inflated map[*remainder]*inflation // state of the remainder
+}
+
+func (a *applier) newScope(d *Diff, in *info, source *io.SectionReader, depth int) *scope {
+	s := &scope{applier: a, info: in, diff: d, source: source, depth: depth}
+	s.views, s.stage, s.inflated = map[*Item]io.ReaderAt{}, map[stageKey]extent{}, map[*remainder]*inflation{}
+	if a.opts.Strict {
+		s.checked = map[*Item]bool{}
+	}
+	return s
+}
+
+// run writes the target of the scope's delta to w and releases what it staged.
+// Unless verify, the caller verifies the target.
+func (s *scope) run(w io.Writer, verify bool) error {
+	s.target = tap{w: w, arena: &s.arena, ranges: s.copied}
+	whole := io.Writer(&s.target)
+	var sum *digest.Writer
+	if verify && !(len(s.diff.Chunks) == 1 && s.diff.Chunks[0].SHA256 == s.diff.TargetSHA256) {
+		sum = digest.NewWriter(whole)
+		whole = sum
+	}
+	release := make(map[int][]stageKey)
+	for k, i := range s.last {
+		release[i] = append(release[i], k)
+	}
+	for i, c := range s.diff.Chunks {
+		if err := s.write(whole, c); err != nil {
+			return fmt.Errorf("chunk %d: %w", i, err)
+		}
+		for _, k := range release[i] {
+			if err := s.arena.free(s.stage[k]); err != nil {
+				return err
+			}
+			delete(s.stage, k)
+		}
+		if s.diff.Version == 0 {
+			clear(s.views)
+			clear(s.checked)
+		}
+	}
+	if sum != nil {
+		if err := coded(codeHash, digest.Check(sum.Sum(), s.diff.TargetSHA256)); err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+	}
+	return s.close()
+}
+
+// close releases what still is staged.
+func (s *scope) close() error {
+	for _, i := range s.inflated {
+		if err := i.close(s); err != nil {
+			return err
+		}
+	}
+	return s.target.close()
+}
+
+// write produces it into w and verifies it.
+func (s *scope) write(w io.Writer, it *Item) error {
+	if it.Length == 0 {
+		return nil
+	}
+	out := sink{s: s, w: digest.NewWriter(w), left: it.Length}
+	err := s.produce(&out, it)
+	if err == nil && out.left > 0 {
+		err = errorf(codeHash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
+	}
+	if err == nil {
+		err = coded(codeHash, digest.Check(out.w.Sum(), it.SHA256))
+	}
+	if err != nil {
+		return fmt.Errorf("%v: %w", it.Recipe.Op, err)
+	}
+	return nil
+}
+
+// sink takes the content of an item.
+type sink struct {
+	s    *scope
+	w    *digest.Writer
+	left int64
+}
+
+func (k *sink) Write(p []byte) (int, error) {
+	if k.left -= int64(len(p)); k.left < 0 {
+		return 0, errorf(codeHash, "%w: longer than it should be", digest.ErrMismatch)
+	}
+	if err := k.s.spend(int64(len(p))); err != nil {
+		return 0, err
+	}
+	return k.w.Write(p)
+}
+
+// spend counts n produced bytes.
+func (a *applier) spend(n int64) error {
+	if a.work -= n; a.work < 0 {
+		return errorf(codeOther, "the delta asks for far more work than its target needs")
+	}
+	return nil
+}
+
+// produce writes the content of it, unverified.
+func (s *scope) produce(w io.Writer, it *Item) error {
+	r := it.Recipe
+	var first, second *Item
+	if len(r.Params) > 0 {
+		first = r.Params[0].Item
+	}
+	if len(r.Params) > 1 {
+		second = r.Params[1].Item
+	}
+	switch r.Op {
+	case OpConcatenation:
+		for _, p := range r.Params {
+			if err := s.write(w, p.Item); err != nil {
+				return err
+			}
+		}
+		return nil
+	case OpCopy:
+		if !r.fromTarget() {
+			return s.write(w, first)
+		}
+	case OpRemainder:
+		return s.remainder(w, r, it.Length)
+	case OpBSDiff:
+		patch, err := s.open(first)
+		if err != nil {
+			return err
+		}
+		old, err := s.open(second)
+		if err != nil {
+			return err
+		}
+		return coded(codeBSPatch, bsdiff.Apply(w, old, second.Length, patch, first.Length, it.Length))
+	case OpNested:
+		return s.nested(w, it, first, second)
+	case OpZstdCompression, OpZlibCompression:
+		return s.compress(w, r, first)
+	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
+		return s.decompress(w, it, first, second)
+	}
+	view, err := s.view(it)
+	if err != nil {
+		return err
+	}
+	return s.copy(w, view, it.Length)
+}
+
+// copy writes the first n bytes of view.
+func (a *applier) copy(w io.Writer, view io.ReaderAt, n int64) error {
+	for off := int64(0); off < n; {
+		b := a.buf[:min(n-off, copySize)]
+		if got, err := view.ReadAt(b, off); got < len(b) {
+			return noEOF(err)
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return nil
+}
+
+// nested applies the delta inside it.
+func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
+	if s.depth == maxNested {
+		return errorf(codeOther, "deltas nested more than %d deep", maxNested)
+	}
+	view, err := s.open(delta)
+	if err != nil {
+		return err
+	}
+	d, err := s.diff.decodeNested(it, io.NewSectionReader(view, 0, delta.Length))
+	if err != nil {
+		return err
+	}
+	in, err := s.inspect(d, source.Length, s.depth+1)
+	if err != nil {
+		return err
+	}
+	old, err := s.open(source)
+	if err != nil {
+		return err
+	}
+	// The nested target is this item, which the caller verifies.
+	return s.newScope(d, in, io.NewSectionReader(old, 0, source.Length), s.depth+1).run(w, false)
+}
+
+// compress writes item as the device's library compresses it.
+func (s *scope) compress(w io.Writer, r *Recipe, item *Item) (err error) {
+	var zw io.WriteCloser
+	if r.Op == OpZstdCompression {
+		level := int(r.Params[3].Number)
+		need := zstdMemory(level, item.Length)
+		if need > s.memory {
+			return fault.Dataf("zstd at level %d needs %d MiB of memory, %d MiB may be used", level, need>>20, s.memory>>20)
+		}
+		s.memory -= need
+		defer func() { s.memory += need }()
+		if s.opts.Zstd == nil {
+			return errors.New("no libzstd to compress with")
+		}
+		z, err := s.opts.Zstd()
+		if err != nil {
+			return err
+		}
+		if zw, err = z.NewCanonicalWriter(w, level); err != nil {
+			return err
+		}
+	} else {
+		if s.opts.Zlib == nil {
+			return errors.New("no zlib to compress with")
+		}
+		z, err := s.opts.Zlib()
+		if err != nil {
+			return err
+		}
+		if zw, err = z.NewWriter(w, codec.Container(r.Params[1].Number), int(int64(r.Params[2].Number))); err != nil {
+			return err
+		}
+	}
+	if err := s.write(zw, item); err != nil {
+		return err
+	}
+	return zw.Close()
+}
+
+// decompress writes the content of frame, whose old content is old if it has one.
+func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
+	view, err := s.open(frame)
+	if err != nil {
+		return err
+	}
+	in := io.NewSectionReader(view, 0, frame.Length)
+	code, short := codeInflate, codeInflateShort
+	var zr io.ReadCloser
+	switch r := it.Recipe; {
+	case r.Op == OpZstdDecompression:
+		code, short = codeZstd, codeZstdShort
+		zr, err = codec.NewZstdReader(in, window(codec.MaxWindow, s.memory))
+	case r.Op == OpZstdDelta:
+		code, short = codeZstd, codeZstdShort
+		zr, err = s.zstdDelta(in, old)
+	case r.Op == OpGzDecompression || r.Params[1].Number == ContainerGzip:
+		zr, err = codec.NewGzipReader(in, false)
+	case r.Params[1].Number == ContainerZlib:
+		zr, err = codec.NewZlibReader(in)
+	default:
+		zr = codec.NewDeflateReader(in)
+	}
+	if err != nil {
+		return coded(code, err)
+	}
+	defer zr.Close()
+	return s.drain(w, zr, it.Length, code, short)
+}
+
+// zstdDelta opens frames that were made with old as their prefix. Devices and we
+// hold the whole of it in memory.
+func (s *scope) zstdDelta(frames io.Reader, old *Item) (io.ReadCloser, error) {
+	if old.Length > s.memory {
+		return nil, fault.Dataf("zstd prefix of %d MiB is more than the %d MiB of memory that may be used", old.Length>>20, s.memory>>20)
+	}
+	view, err := s.open(old)
+	if err != nil {
+		return nil, err
+	}
+	dict := make([]byte, old.Length)
+	if n, err := view.ReadAt(dict, 0); n < len(dict) {
+		return nil, noEOF(err)
+	}
+	return codec.NewZstdDictReader(frames, dict, window(codec.MaxDictWindow, s.memory-old.Length))
+}
+
+// window is the largest zstd window for a decoder that may take memory bytes.
+func window(limit, memory int64) int64 {
+	return max(1<<10, min(limit, memory))
+}
+
+// drain writes the next n bytes of r, whatever may follow them. Faults of the
+// data get the number code, or short where the stream ends too early.
+func (a *applier) drain(w io.Writer, r io.Reader, n int64, code, short int) error {
+	for done := int64(0); done < n; {
+		b := a.buf[:min(n-done, copySize)]
+		got, err := io.ReadFull(r, b)
+		if got < len(b) {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return errorf(short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
+			}
+			return coded(code, err)
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		done += int64(got)
+	}
+	return nil
+}
+
+// open returns the content of it for reading at random. Unless Strict, it is
+// verified only if it had to be produced: what is made of it is verified.
+func (s *scope) open(it *Item) (io.ReaderAt, error) {
+	if it.Length == 0 {
+		return zeros{}, nil
+	}
+	view, err := s.view(it)
+	if err == nil && s.checked != nil && !s.checked[it] && !it.staged() {
+		var sum digest.SHA256
+		if sum, _, err = digest.SumReader(io.NewSectionReader(view, 0, it.Length)); err == nil {
+			err = coded(codeHash, digest.Check(sum, it.SHA256))
+		}
+		s.checked[it] = true
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", it.Recipe.Op, err)
+	}
+	return view, nil
+}
+
+func (s *scope) view(it *Item) (io.ReaderAt, error) {
+	r := it.Recipe
+	switch r.Op {
+	case OpInlineAsset:
+		content := r.Open()
+		if content.Size() != it.Length {
+			return nil, errorf(codeInlineBytes, "got %d bytes, want %d", content.Size(), it.Length)
+		}
+		return content, nil
+	case OpCopySource:
+		return io.NewSectionReader(s.source, int64(r.Params[0].Number), it.Length), nil
+	case OpAllZero:
+		return zeros{}, nil
+	case OpCopy:
+		if r.fromTarget() {
+			return s.target.read(r.Params[0].Item.Offset, it.Length)
+		}
+		return s.open(r.Params[0].Item)
+	case OpRegion, OpConcatenation:
+		if view := s.views[it]; view != nil {
+			return view, nil
+		}
+		view, err := s.compose(it)
+		if err != nil {
+			return nil, err
+		}
+		s.views[it] = view
+		return view, nil
+	}
+	e, ok := s.stage[s.stageKey(it)]
+	if !ok {
+		var err error
+		if e, err = s.produceStaged(it); err != nil {
+			return nil, err
+		}
+	}
+	return s.arena.reader(e), nil
+}
+
+func (s *scope) compose(it *Item) (io.ReaderAt, error) {
+	r := it.Recipe
+	if r.Op == OpRegion {
+		whole, err := s.open(r.Params[0].Item)
+		if err != nil {
+			return nil, err
+		}
+		return io.NewSectionReader(whole, int64(r.Params[1].Number), it.Length), nil
+	}
+	c := &chain{starts: []int64{0}}
+	end := int64(0)
+	for _, p := range r.Params {
+		if p.Item.Length == 0 {
+			continue
+		}
+		part, err := s.open(p.Item)
+		if err != nil {
+			return nil, err
+		}
+		end += p.Item.Length
+		c.parts, c.starts = append(c.parts, part), append(c.starts, end)
+	}
+	return c, nil
+}
+
+// produceStaged writes it to scratch space.
+func (s *scope) produceStaged(it *Item) (extent, error) {
+	e, err := s.arena.alloc(it.Length)
+	if err != nil {
+		return e, err
+	}
+	w := s.arena.writer(e)
+	if err := s.write(w, it); err != nil {
+		return e, err
+	}
+	if err := w.Flush(); err != nil {
+		return e, err
+	}
+	s.stage[s.stageKey(it)] = e
+	return e, nil
+}
+
+// inflation is how far the remainder has been read.
+type inflation struct {
+	r      io.ReadCloser // nil before the first use, and once all is staged
+	pos    int64
+	whole  extent
+	staged bool
+}
+
+// remainder writes n bytes of the remainder. As long as they are asked for in
+// order they come straight out of the deflated stream; after that, out of scratch
+// space.
+func (s *scope) remainder(w io.Writer, r *Recipe, n int64) error {
+	if r.rest == nil {
+		_, err := w.Write(r.Data)
+		return err
+	}
+	in := s.inflated[r.rest]
+	if in == nil {
+		in = &inflation{}
+		s.inflated[r.rest] = in
+	}
+	if !in.staged && in.pos > r.offset {
+		if err := in.stage(s, r.rest); err != nil {
+			return err
+		}
+	}
+	if in.staged {
+		return s.copy(w, io.NewSectionReader(s.arena.reader(in.whole), r.offset, n), n)
+	}
+	if in.r == nil {
+		in.r = codec.NewDeflateReader(io.NewSectionReader(r.rest.deflated, 0, r.rest.deflated.Size()))
+	}
+	skip := r.offset - in.pos
+	if err := s.spend(skip); err != nil {
+		return err
+	}
+	if err := s.drain(io.Discard, in.r, skip, codeInflate, codeInflateShort); err != nil {
+		return err
+	}
+	in.pos = r.offset + n
+	return s.drain(w, in.r, n, codeInflate, codeInflateShort)
+}
+
+// stage inflates the whole remainder into scratch space.
+func (in *inflation) stage(s *scope, rest *remainder) (err error) {
+	in.r.Close()
+	in.r = codec.NewDeflateReader(io.NewSectionReader(rest.deflated, 0, rest.deflated.Size()))
+	if err := s.spend(rest.size); err != nil {
+		return err
+	}
+	if in.whole, err = s.arena.alloc(rest.size); err != nil {
+		return err
+	}
+	w := s.arena.writer(in.whole)
+	if err := s.drain(w, in.r, rest.size, codeInflate, codeInflateShort); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	in.staged = true
+	return in.r.Close()
+}
+
+func (in *inflation) close(s *scope) error {
+	if in.staged {
+		return s.arena.free(in.whole)
+	}
+	return in.r.Close()
+}
+
+// tap passes a target on and keeps the ranges of it that are copied later.
+type tap struct {
+	w       io.Writer
+	arena   *arena
+	ranges  []extent // of the target, by start, apart from each other
+	kept    []extent // where they are, as far as they were reached
+	current *bufio.Writer
+	written int64
+}
+
+func (t *tap) Write(p []byte) (int, error) {
+	if _, err := t.w.Write(p); err != nil {
+		return 0, err
+	}
+	n := len(p)
+	for len(p) > 0 {
+		size, err := t.keep(p)
+		if err != nil {
+			return 0, err
+		}
+		t.written += size
+		p = p[size:]
+	}
+	return n, nil
+}
+
+// keep deals with the next bytes of p that are all kept or all not, and returns
+// their number.
+func (t *tap) keep(p []byte) (int64, error) {
+	size := int64(len(p))
+	if t.current == nil {
+		if len(t.kept) == len(t.ranges) {
+			return size, nil
+		}
+		next := t.ranges[len(t.kept)]
+		if t.written < next.start {
+			return min(size, next.start-t.written), nil
+		}
+		e, err := t.arena.alloc(next.size)
+		if err != nil {
+			return 0, err
+		}
+		t.kept = append(t.kept, e)
+		t.current = t.arena.writer(e)
+	}
+	r := t.ranges[len(t.kept)-1]
+	left := r.start + r.size - t.written
+	size = min(size, left)
+	if _, err := t.current.Write(p[:size]); err != nil {
+		return 0, err
+	}
+	if size == left {
+		err := t.current.Flush()
+		t.current = nil
+		return size, err
+	}
+	return size, nil
+}
+
+// read returns n bytes of the target at offset, which lie in one of the ranges.
+func (t *tap) read(offset, n int64) (io.ReaderAt, error) {
+	if offset > t.written-n {
+		return nil, errorf(codeOutOfBounds, "%d bytes at %d of the target, of which %d are written", n, offset, t.written)
+	}
+	if t.current != nil {
+		if err := t.current.Flush(); err != nil {
+			return nil, err
+		}
+	}
+	i := sort.Search(len(t.ranges), func(i int) bool { return t.ranges[i].start > offset }) - 1
+	return io.NewSectionReader(t.arena.reader(t.kept[i]), offset-t.ranges[i].start, n), nil
+}
+
+func (t *tap) close() error {
+	for _, e := range t.kept {
+		if err := t.arena.free(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

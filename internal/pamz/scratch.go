@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sort"
+)
+
+// zeros reads as zero bytes without end.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// chain reads its parts as if they lay end to end.
+type chain struct {
+	parts  []io.ReaderAt
+	starts []int64 // of each part, and the end of the last
+}
+
+func (c *chain) ReadAt(p []byte, off int64) (int, error) {
+	size := c.starts[len(c.parts)]
+	if off < 0 || off >= size {
+		return 0, io.EOF
+	}
+	i := sort.Search(len(c.parts), func(i int) bool { return c.starts[i+1] > off })
+	n := 0
+	for ; n < len(p) && i < len(c.parts); i++ {
+		b := p[n:]
+		if left := c.starts[i+1] - off; int64(len(b)) > left {
+			b = b[:left]
+		}
+		got, err := c.parts[i].ReadAt(b, off-c.starts[i])
+		n += got
+		off += int64(got)
+		if got < len(b) {
+			return n, noEOF(err)
+		}
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// noEOF turns the end of a file into the error that it is where bytes are due.
+func noEOF(err error) error {
+	if err == nil || err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// store is where an arena keeps its bytes: an unlinked file, or memory.
+type store interface {
+	io.ReaderAt
+	io.WriterAt
+	Truncate(size int64) error
+}
+
+// extent is a range of an arena.
+type extent struct{ start, size int64 }
+
+// arena gives out room in one scratch file, so that many pieces need neither
+// many descriptors nor more space than what is in use at a time.
+type arena struct {
+	open  func() (*os.File, error)
+	store store
+	end   int64    // of the last extent in use
+	gaps  []extent // before end, by start, none touching another
+}
+
+// alloc returns room for size bytes, the first that fits.
+func (a *arena) alloc(size int64) (extent, error) {
+	if a.store == nil {
+		if a.open == nil {
+			return extent{}, fmt.Errorf("applying this delta needs scratch space")
+		}
+		f, err := a.open()
+		if err != nil {
+			return extent{}, fmt.Errorf("scratch file: %w", err)
+		}
+		a.store = f
+	}
+	for i, g := range a.gaps {
+		if g.size < size {
+			continue
+		}
+		if g.size == size {
+			a.gaps = slices.Delete(a.gaps, i, i+1)
+		} else {
+			a.gaps[i] = extent{g.start + size, g.size - size}
+		}
+		return extent{g.start, size}, nil
+	}
+	e := extent{a.end, size}
+	a.end += size
+	return e, nil
+}
+
+// free gives an extent back.
+func (a *arena) free(e extent) error {
+	if e.size == 0 {
+		return nil
+	}
+	i := sort.Search(len(a.gaps), func(i int) bool { return a.gaps[i].start > e.start })
+	a.gaps = slices.Insert(a.gaps, i, e)
+	if i+1 < len(a.gaps) && a.gaps[i].start+a.gaps[i].size == a.gaps[i+1].start {
+		a.gaps[i].size += a.gaps[i+1].size
+		a.gaps = slices.Delete(a.gaps, i+1, i+2)
+	}
+	if i > 0 && a.gaps[i-1].start+a.gaps[i-1].size == a.gaps[i].start {
+		a.gaps[i-1].size += a.gaps[i].size
+		a.gaps = slices.Delete(a.gaps, i, i+1)
+	}
+	if n := len(a.gaps) - 1; n >= 0 && a.gaps[n].start+a.gaps[n].size == a.end {
+		a.end = a.gaps[n].start
+		a.gaps = a.gaps[:n]
+		return a.store.Truncate(a.end)
+	}
+	return nil
+}
+
+func (a *arena) reader(e extent) io.ReaderAt {
+	return io.NewSectionReader(a.store, e.start, e.size)
+}
+
+// writer returns a buffered writer that fills e from its start.
+func (a *arena) writer(e extent) *bufio.Writer {
+	return bufio.NewWriterSize(io.NewOffsetWriter(a.store, e.start), copySize)
+}
+
+// close gives the scratch file's space back.
+func (a *arena) close() error {
+	if c, ok := a.store.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// memory is a store of limited size, for small things.
+type memory struct {
+	data  []byte
+	limit int64
+}
+
+func (m *memory) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(m.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, m.data[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (m *memory) WriteAt(p []byte, off int64) (int, error) {
+	end := off + int64(len(p))
+	if end > m.limit {
+		return 0, errorf(codeOther, "more than %d bytes of intermediate data", m.limit)
+	}
+	if end > int64(len(m.data)) {
+		m.data = append(m.data, make([]byte, end-int64(len(m.data)))...)
+	}
+	return copy(m.data[off:], p), nil
+}
+
+func (m *memory) Truncate(size int64) error {
+	m.data = m.data[:min(size, int64(len(m.data)))]
+	return nil
+}

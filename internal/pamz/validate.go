@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"fmt"
+	"math"
+)
+
+// shapes are the parameters of each recipe: i an item, n a number, * any number
+// of items.
+var shapes = [...]string{
+	OpCopy: "i", OpRegion: "inn", OpConcatenation: "*", OpBSDiff: "ii", OpNested: "ii", OpRemainder: "", OpInlineAsset: "",
+	OpCopySource: "n", OpZstdDelta: "ii", OpZstdCompression: "innn", OpZstdDecompression: "i", OpAllZero: "n", OpGzDecompression: "i",
+	OpZlibCompression: "inn", OpZlibDecompression: "in",
+}
+
+// checkShape holds the number and the types of the parameters against the recipe.
+func (r *Recipe) checkShape() error {
+	if int(r.Op) >= len(shapes) || r.Op == OpInlineAssetCopy {
+		return errorf(codeOther, "%v is not known", r.Op)
+	}
+	shape := shapes[r.Op]
+	for i, p := range r.Params {
+		want := byte('i')
+		if shape != "*" {
+			if i >= len(shape) {
+				break
+			}
+			want = shape[i]
+		}
+		if want == 'i' && p.Item == nil {
+			return errorf(codeParamForItem, "parameter %d is a number, want an item", i)
+		}
+		if want == 'n' && p.Item != nil {
+			return errorf(codeParamForNumber, "parameter %d is an item, want a number", i)
+		}
+	}
+	if shape != "*" && len(r.Params) != len(shape) {
+		return errorf(codeParamCount, "got %d parameters, want %d", len(r.Params), len(shape))
+	}
+	for i, p := range r.Params {
+		if p.Item != nil && p.Item.Recipe == nil && p.Item.Length > 0 && !r.fromTarget() {
+			return errorf(codeNoRecipe, "item %d has no recipe", i)
+		}
+	}
+	return nil
+}
+
+// fromTarget reports whether r copies from the target that is being written.
+func (r *Recipe) fromTarget() bool {
+	return r.Op == OpCopy && len(r.Params) == 1 && r.Params[0].Item != nil && r.Params[0].Item.Kind == Chunk && r.Params[0].Item.Recipe == nil
+}
+
+// checkRecipe holds it's recipe against the recipe's rules, as far as they can
+// be judged without producing anything: all that a producer relies on later.
+func (d *Diff) checkRecipe(it *Item, sourceLength int64) error {
+	r := it.Recipe
+	if err := r.checkShape(); err != nil {
+		return err
+	}
+	outOfBounds := codeOutOfBounds
+	if d.Order == BigEndian {
+		outOfBounds = codeSliceOutOfBounds
+	}
+	within := func(offset uint64, size int64) error {
+		if offset > uint64(size) || it.Length > size-int64(offset) {
+			return errorf(outOfBounds, "%d bytes at %d in %d bytes", it.Length, offset, size)
+		}
+		return nil
+	}
+	equal := func(n uint64) error {
+		if n != uint64(it.Length) {
+			return errorf(codeHash, "makes %d bytes, want %d", n, it.Length)
+		}
+		return nil
+	}
+	switch r.Op {
+	case OpCopy:
+		return equal(uint64(r.Params[0].Item.Length))
+	case OpRegion:
+		if err := equal(r.Params[2].Number); err != nil {
+			return err
+		}
+		return within(r.Params[1].Number, r.Params[0].Item.Length)
+	case OpCopySource:
+		return within(r.Params[0].Number, sourceLength)
+	case OpAllZero:
+		return equal(r.Params[0].Number)
+	case OpConcatenation:
+		var total int64
+		for _, p := range r.Params {
+			if p.Item.Length > math.MaxInt64-total {
+				return errorf(codeLengths, "ingredients have too many bytes")
+			}
+			total += p.Item.Length
+		}
+		if total != it.Length {
+			return errorf(codeLengths, "ingredients have %d bytes, want %d", total, it.Length)
+		}
+	case OpZstdCompression:
+		for _, p := range r.Params[1:] {
+			if p.Number > math.MaxInt32 {
+				return errorf(codeNumberTooLarge, "number %d is out of range", p.Number)
+			}
+		}
+	case OpZlibCompression:
+		if level := int64(r.Params[2].Number); level < -1 || level > 9 {
+			return errorf(codeZlibLevel, "level %d", level)
+		}
+		fallthrough
+	case OpZlibDecompression:
+		if c := r.Params[1].Number; c > ContainerZlib {
+			return errorf(codeContainer, "container %d", c)
+		}
+	}
+	return nil
+}
+
+// walk calls f once for every item that has a recipe, from the last chunk to the
+// first, and for an item before its ingredients. index is that of the last chunk
+// that needs the item. Items of length zero, which nobody ever produces, are left
+// out with what is beneath them.
+func (d *Diff) walk(f func(index int, it *Item) error) error {
+	var seen map[*Item]bool // only version 2 shares items
+	if d.Version == 2 {
+		seen = map[*Item]bool{}
+	}
+	var visit func(index int, it *Item, depth int) error
+	visit = func(index int, it *Item, depth int) error {
+		if it.Recipe == nil || it.Length == 0 || seen[it] {
+			return nil
+		}
+		if depth > maxDepth+1 {
+			return errorf(codeOther, "recipes nested more than %d deep", maxDepth)
+		}
+		if seen != nil {
+			seen[it] = true
+		}
+		if err := f(index, it); err != nil {
+			return fmt.Errorf("%v: %w", it.Recipe.Op, err)
+		}
+		for _, p := range it.Recipe.Params {
+			if p.Item != nil {
+				if err := visit(index, p.Item, depth+1); err != nil {
+					return fmt.Errorf("%v: %w", it.Recipe.Op, err)
+				}
+			}
+		}
+		return nil
+	}
+	for i := len(d.Chunks) - 1; i >= 0; i-- {
+		c := d.Chunks[i]
+		err := visit(i, c, 0)
+		if err == nil && c.Recipe == nil && c.Length > 0 {
+			err = errorf(codeNoRecipe, "no recipe")
+		}
+		if err != nil {
+			return fmt.Errorf("chunk %d: %w", i, err)
+		}
+	}
+	return nil
+}
