@@ -5,21 +5,37 @@ package codec
 import (
 	"fmt"
 	"io"
-	"runtime"
 	"unsafe"
 )
 
 // bzStream is C's bz_stream; Go aligns its fields as C does, on 32 and on 64 bits.
 type bzStream struct {
-	nextIn                 uintptr
-	availIn                uint32
-	totalInLow, totalInHi  uint32
-	nextOut                uintptr
-	availOut               uint32
-	totalOutLow, totalOutH uint32
-	state                  uintptr
-	alloc, free, opaque    uintptr
+	nextIn   uintptr
+	availIn  uint32
+	_        [2]uint32 // total_in, low and high half
+	nextOut  uintptr
+	availOut uint32
+	_        [2]uint32  // total_out
+	_        [4]uintptr // state, bzalloc, bzfree, opaque
 }
+
+// Values of bzlib.h.
+const (
+	bzRun       = 0
+	bzFinish    = 2
+	bzOK        = 0
+	bzRunOK     = 1
+	bzFinishOK  = 3
+	bzStreamEnd = 4
+)
+
+// What the reference encoder of patches uses: blocks of 900,000 bytes, and how
+// long the fast sort may try before the slow one takes over (which changes the
+// time taken, not the bytes).
+const (
+	bzLevel      = 9
+	bzWorkFactor = 30
+)
 
 // Bzip2 is a loaded libbz2. Any number of goroutines may use it.
 type Bzip2 struct {
@@ -30,7 +46,8 @@ type Bzip2 struct {
 
 var bzip2s libraries[Bzip2]
 
-// OpenBzip2 loads the system's libbz2.so.1.0.
+// OpenBzip2 loads the system's libbz2.so.1.0. Where there is none the error is
+// a *LibraryError.
 func OpenBzip2() (*Bzip2, error) {
 	const path = "libbz2.so.1.0"
 	return bzip2s.get(path, func() (*Bzip2, error) {
@@ -47,42 +64,43 @@ func OpenBzip2() (*Bzip2, error) {
 	})
 }
 
-const (
-	bzRun       = 0
-	bzFinish    = 2
-	bzRunOK     = 1
-	bzFinishOK  = 3
-	bzStreamEnd = 4
-
-	bzLevel      = 9 // blocks of 900,000 bytes, as bsdiff's
-	bzWorkFactor = 30
-)
-
-type bzip2Writer struct {
-	b       *Bzip2
-	w       io.Writer
-	block   *block[bzStream]
-	n       int
-	err     error
-	cleanup runtime.Cleanup
-}
-
-// NewWriter returns a writer whose bzip2 stream is completed by Close: level 9,
-// work factor 30. Empty content gives 14 bytes. How the content is cut into
-// Writes does not matter. A writer need not be closed if its output is given up.
+// NewWriter returns a writer whose bzip2 stream is completed by Close. Empty
+// content gives 14 bytes. How the content is cut into Writes does not matter. A
+// stream takes 8 MB. A writer whose output is given up need not be closed.
 func (b *Bzip2) NewWriter(w io.Writer) (io.WriteCloser, error) {
 	blk, err := newBlock[bzStream](64<<10, 64<<10)
 	if err != nil {
 		return nil, err
 	}
-	if code := b.compressInit(unsafe.Pointer(blk.state), bzLevel, 0, bzWorkFactor); code != 0 {
+	if code := b.compressInit(blk.ptr(), bzLevel, 0, bzWorkFactor); code != bzOK {
 		blk.free()
-		return nil, fmt.Errorf("libbz2: error %d", code)
+		return nil, bzFail(code)
 	}
-	bw := &bzip2Writer{b: b, w: w, block: blk}
-	bw.cleanup = runtime.AddCleanup(bw, func(blk *block[bzStream]) { b.compressEnd(unsafe.Pointer(blk.state)); blk.free() }, blk)
-	return bw, nil
+	code := func(w io.Writer, n int, last bool) error {
+		action := int32(bzRun)
+		if last {
+			action = bzFinish
+		}
+		s := blk.state
+		s.nextIn, s.availIn = address(blk.in), uint32(n)
+		for {
+			s.nextOut, s.availOut = address(blk.out), uint32(len(blk.out))
+			code := b.compress(blk.ptr(), action)
+			if code != bzRunOK && code != bzFinishOK && code != bzStreamEnd {
+				return bzFail(code)
+			}
+			if _, err := w.Write(blk.out[:len(blk.out)-int(s.availOut)]); err != nil {
+				return err
+			}
+			if code == bzStreamEnd || !last && s.availIn == 0 {
+				return nil
+			}
+		}
+	}
+	return newEncoder(w, blk.in, code, func() { b.compressEnd(blk.ptr()); blk.free() }), nil
 }
+
+func bzFail(code int32) error { return fmt.Errorf("libbz2: error %d", code) }
 
 // Compress writes src to dst as one bzip2 stream, as a writer of NewWriter does.
 func (b *Bzip2) Compress(dst io.Writer, src []byte) error {
@@ -94,54 +112,4 @@ func (b *Bzip2) Compress(dst io.Writer, src []byte) error {
 		return err
 	}
 	return w.Close()
-}
-
-func (w *bzip2Writer) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 && w.err == nil {
-		n := copy(w.block.in[w.n:], p)
-		w.n, p = w.n+n, p[n:]
-		if w.n == len(w.block.in) {
-			w.compress(bzRun)
-		}
-	}
-	return total - len(p), w.err
-}
-
-func (w *bzip2Writer) compress(action int32) {
-	s := w.block.state
-	s.nextIn, s.availIn = address(w.block.in), uint32(w.n)
-	w.n = 0
-	for done := false; !done; {
-		s.nextOut, s.availOut = address(w.block.out), uint32(len(w.block.out))
-		code := w.b.compress(unsafe.Pointer(s), action)
-		if code != bzRunOK && code != bzFinishOK && code != bzStreamEnd {
-			w.err = fmt.Errorf("libbz2: error %d", code)
-			return
-		}
-		done = code == bzStreamEnd || action == bzRun && s.availIn == 0
-		if n := len(w.block.out) - int(s.availOut); n > 0 {
-			if _, w.err = w.w.Write(w.block.out[:n]); w.err != nil {
-				return
-			}
-		}
-	}
-}
-
-func (w *bzip2Writer) Close() error {
-	if w.block == nil {
-		return w.err
-	}
-	if w.err == nil {
-		w.compress(bzFinish)
-	}
-	w.cleanup.Stop()
-	w.b.compressEnd(unsafe.Pointer(w.block.state))
-	w.block.free()
-	w.block = nil
-	err := w.err
-	if err == nil {
-		w.err = errWriteClosed
-	}
-	return err
 }

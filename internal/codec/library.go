@@ -5,13 +5,27 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
 )
+
+// LibraryError says that a C library, or a fitting one, was not found.
+type LibraryError struct {
+	Err  error
+	hint string
+}
+
+func (e *LibraryError) Error() string { return e.Err.Error() }
+func (e *LibraryError) Unwrap() error { return e.Err }
+
+// Hint is what the user can do about it.
+func (e *LibraryError) Hint() string { return e.hint }
 
 // symbol is a C function and the Go variable through which it is called. C's
 // int is int32, unsigned is uint32, long and size_t are uintptr, which holds
@@ -71,8 +85,6 @@ func libraryFile(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-var errWriteClosed = errors.New("codec: write after close")
-
 // errMemory is what C's allocators mean by a null pointer.
 var errMemory = errors.New("out of memory")
 
@@ -115,7 +127,65 @@ func newBlock[T any](in, out int) (*block[T], error) {
 	}, nil
 }
 
-func (b *block[T]) free() { b.libc.free(unsafe.Pointer(b.state)) }
+func (b *block[T]) ptr() unsafe.Pointer { return unsafe.Pointer(b.state) }
+func (b *block[T]) free()               { b.libc.free(b.ptr()) }
 
 // address is for C structures in C memory, which hold no Go pointers.
 func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+var errWriteClosed = errors.New("codec: write after close")
+
+// encoder is the writing end of a C library's stream. A piece is handed over
+// only when more content arrives, or at the end: so the last one, full or not,
+// goes together with the end.
+type encoder struct {
+	w     io.Writer
+	piece []byte // C memory
+	n     int    // bytes pending in piece
+
+	// code takes the first n bytes of piece, the last ones of the stream if
+	// so told, and writes what comes out to w.
+	code    func(w io.Writer, n int, last bool) error
+	free    func()
+	cleanup runtime.Cleanup
+	err     error // sticky
+}
+
+// newEncoder must be given functions that do not refer to the encoder: free is
+// called when it is closed or has become unreachable.
+func newEncoder(w io.Writer, piece []byte, code func(io.Writer, int, bool) error, free func()) *encoder {
+	e := &encoder{w: w, piece: piece, code: code, free: free}
+	e.cleanup = runtime.AddCleanup(e, func(free func()) { free() }, free)
+	return e
+}
+
+func (e *encoder) Write(p []byte) (int, error) {
+	total := len(p)
+	for len(p) > 0 && e.err == nil {
+		if e.n == len(e.piece) {
+			e.err, e.n = e.code(e.w, e.n, false), 0
+			continue
+		}
+		n := copy(e.piece[e.n:], p)
+		e.n, p = e.n+n, p[n:]
+	}
+	return total - len(p), e.err
+}
+
+// Close completes the stream, unless a write has failed, and frees it.
+func (e *encoder) Close() error {
+	if e.piece == nil {
+		return e.err
+	}
+	err := e.err
+	if err == nil {
+		err = e.code(e.w, e.n, true)
+	}
+	e.cleanup.Stop()
+	e.free()
+	e.piece = nil
+	if e.err = err; err == nil {
+		e.err = errWriteClosed
+	}
+	return err
+}

@@ -124,7 +124,7 @@ func NewReader(r io.Reader) (io.ReadCloser, Kind, error) {
 	}
 	kind := Detect(head)
 	var content io.ReadCloser
-	switch kind {
+	switch err = nil; kind {
 	case KindPlain:
 		content = io.NopCloser(s)
 	case KindGzip:
@@ -134,10 +134,7 @@ func NewReader(r io.Reader) (io.ReadCloser, Kind, error) {
 	default:
 		err = fault.Dataf("%v stream: this compression cannot be undone", kind)
 	}
-	if err != nil && content == nil {
-		return nil, kind, err
-	}
-	return content, kind, nil
+	return content, kind, err
 }
 
 // NewZstdReader returns the content of the zstd frames (RFC 8878) in r, one
@@ -162,7 +159,7 @@ func newZstdReader(s *source, maxWindow int64, more ...zstd.DOption) (io.ReadClo
 	if maxWindow == 0 {
 		maxWindow = MaxWindow
 	}
-	z, err := zstd.NewReader(s, append([]zstd.DOption{
+	z, err := zstd.NewReader(s.Reader, append([]zstd.DOption{
 		zstd.WithDecoderConcurrency(1), // in the caller's goroutine
 		zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(uint64(maxWindow)),
@@ -182,7 +179,7 @@ func NewGzipReader(r io.Reader, multi bool) (io.ReadCloser, error) {
 
 func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 	d := &decoder{kind: "gzip", src: s, whole: true}
-	z, err := gzip.NewReader(s)
+	z, err := gzip.NewReader(s.Reader)
 	if err != nil {
 		return nil, d.fail(err)
 	}
@@ -195,7 +192,7 @@ func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 // must end where the stream ends.
 func NewZlibReader(r io.Reader) (io.ReadCloser, error) {
 	d := &decoder{kind: "zlib", src: newSource(r), whole: true}
-	z, err := zlib.NewReader(d.src)
+	z, err := zlib.NewReader(d.src.Reader)
 	if err != nil {
 		return nil, d.fail(err)
 	}
@@ -207,7 +204,7 @@ func NewZlibReader(r io.Reader) (io.ReadCloser, error) {
 // r, which must end where the stream ends.
 func NewDeflateReader(r io.Reader) io.ReadCloser {
 	s := newSource(r)
-	return &decoder{kind: "deflate", src: s, r: flate.NewReader(s), whole: true}
+	return &decoder{kind: "deflate", src: s, r: flate.NewReader(s.Reader), whole: true}
 }
 
 // NewBzip2Reader returns the content of the bzip2 streams in r, one after the
@@ -215,5 +212,5 @@ func NewDeflateReader(r io.Reader) io.ReadCloser {
 // has 14 bytes.
 func NewBzip2Reader(r io.Reader) io.Reader {
 	s := newSource(r)
-	return &decoder{kind: "bzip2", src: s, r: bzip2.NewReader(s)}
+	return &decoder{kind: "bzip2", src: s, r: bzip2.NewReader(s.Reader)}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"runtime"
 	"unsafe"
 )
 
@@ -37,19 +36,30 @@ func (c Container) windowBits() (int32, error) {
 
 // zStream is C's z_stream; Go aligns its fields as C does, on 32 and on 64 bits.
 type zStream struct {
-	nextIn             uintptr
-	availIn            uint32
-	totalIn            uintptr
-	nextOut            uintptr
-	availOut           uint32
-	totalOut           uintptr
-	msg, state         uintptr
-	alloc, free, opaue uintptr
-	dataType           int32
-	adler, reserved    uintptr
+	nextIn   uintptr
+	availIn  uint32
+	_        uintptr // total_in
+	nextOut  uintptr
+	availOut uint32
+	_        uintptr    // total_out
+	_        [5]uintptr // msg, state, zalloc, zfree, opaque
+	_        int32      // data_type
+	_        [2]uintptr // adler, reserved
 }
 
-// Zlib is a loaded zlib.
+// Values of zlib.h.
+const (
+	zNoFlush   = 0
+	zFinish    = 4
+	zOK        = 0
+	zStreamEnd = 1
+	zDeflated  = 8
+)
+
+// zMemLevel is the delta processor's choice; zlib's default is 8.
+const zMemLevel = 9
+
+// Zlib is a loaded zlib. Any number of goroutines may use it.
 type Zlib struct {
 	path, version string
 
@@ -61,13 +71,14 @@ type Zlib struct {
 
 var (
 	zlibs          libraries[Zlib]
-	plainZlib      = regexp.MustCompile(`^1(\.[0-9]+){1,3}$`)
-	errZlibVariant = errors.New("not the original zlib: other implementations write other bytes")
+	zlibPattern    = regexp.MustCompile(`^1(\.[0-9]+){1,3}$`)
+	errZlibVariant = errors.New("not the original zlib, and others write other bytes")
 )
 
-// OpenZlib loads zlib: file, or if that is empty the system's libz.so.1. A
-// library that says in its version that it is not the original (zlib-ng) is
-// refused, for its bytes are others.
+// OpenZlib loads zlib: file, or if that is empty the system's libz.so.1. Where
+// there is none the error is a *LibraryError; so it is for a library that says
+// in its version that it is not the original (zlib-ng, for one), since it writes
+// other bytes.
 func OpenZlib(file string) (*Zlib, error) {
 	path := "libz.so.1"
 	if file != "" {
@@ -84,12 +95,13 @@ func OpenZlib(file string) (*Zlib, error) {
 			symbol{"deflate", &z.deflate},
 			symbol{"deflateEnd", &z.deflateEnd},
 		)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			if z.version = z.zlibVersion(); !zlibPattern.MatchString(z.version) {
+				err = fmt.Errorf("%s of version %q: %w", path, z.version, errZlibVariant)
+			}
 		}
-		z.version = z.zlibVersion()
-		if !plainZlib.MatchString(z.version) {
-			return nil, fmt.Errorf("%s has version %q: %w", path, z.version, errZlibVariant)
+		if err != nil {
+			return nil, &LibraryError{err, "install zlib (Debian: zlib1g)"}
 		}
 		return z, nil
 	})
@@ -101,52 +113,56 @@ func (z *Zlib) Version() string { return z.version }
 // Path returns the path or soname that the library was loaded by.
 func (z *Zlib) Path() string { return z.path }
 
-const (
-	zNoFlush   = 0
-	zFinish    = 4
-	zStreamEnd = 1
-	zOK        = 0
-	zDeflated  = 8
-	zMemLevel  = 9 // as the delta processor's
-)
-
-type zlibWriter struct {
-	z       *Zlib
-	w       io.Writer
-	block   *block[zStream]
-	n       int
-	err     error
-	cleanup runtime.Cleanup
-}
-
-// NewCanonicalWriter returns a writer of canonical gzip: one member, level 9,
-// memory level 9, no name, no time.
+// NewCanonicalWriter returns a writer of canonical gzip: one member at level 9
+// and memory level 9, without name and time.
 func (z *Zlib) NewCanonicalWriter(w io.Writer) (io.WriteCloser, error) {
 	return z.NewWriter(w, ContainerGzip, 9)
 }
 
 // NewWriter returns a writer whose stream, completed by Close, has the bytes of
 // the delta processor's zlib compression in that container at that level: 1 to
-// 9, or -1 for zlib's default. (At level 0 zlib's bytes depend on the size of
-// its buffers, so nothing is promised for it.) How the content is cut into
-// Writes does not matter. A writer need not be closed if its output is given up.
+// 9, or -1 for zlib's default. (Level 0 is taken too, but there zlib's bytes
+// depend on the size of the buffers.) How the content is cut into Writes does
+// not matter. A writer whose output is given up need not be closed.
 func (z *Zlib) NewWriter(w io.Writer, container Container, level int) (io.WriteCloser, error) {
 	window, err := container.windowBits()
 	if err != nil {
 		return nil, err
 	}
+	if level < -1 || level > 9 {
+		return nil, fmt.Errorf("deflate level %d: want -1 to 9", level)
+	}
 	b, err := newBlock[zStream](32<<10, 64<<10)
 	if err != nil {
 		return nil, err
 	}
-	code := z.deflateInit2(unsafe.Pointer(b.state), int32(level), zDeflated, window, zMemLevel, 0, z.version, int32(unsafe.Sizeof(zStream{})))
-	if code != zOK {
+	if code := z.deflateInit2(b.ptr(), int32(level), zDeflated, window, zMemLevel, 0, z.version, int32(unsafe.Sizeof(zStream{}))); code != zOK {
 		b.free()
 		return nil, z.fail(code)
 	}
-	zw := &zlibWriter{z: z, w: w, block: b}
-	zw.cleanup = runtime.AddCleanup(zw, func(b *block[zStream]) { z.deflateEnd(unsafe.Pointer(b.state)); b.free() }, b)
-	return zw, nil
+	code := func(w io.Writer, n int, last bool) error {
+		flush := int32(zNoFlush)
+		if last {
+			flush = zFinish
+		}
+		s := b.state
+		s.nextIn, s.availIn = address(b.in), uint32(n)
+		for {
+			s.nextOut, s.availOut = address(b.out), uint32(len(b.out))
+			code := z.deflate(b.ptr(), flush)
+			if code != zOK && code != zStreamEnd {
+				return z.fail(code)
+			}
+			if _, err := w.Write(b.out[:len(b.out)-int(s.availOut)]); err != nil {
+				return err
+			}
+			// Where it leaves no room zlib may have more to give.
+			if code == zStreamEnd || !last && s.availOut > 0 {
+				return nil
+			}
+		}
+	}
+	return newEncoder(w, b.in, code, func() { z.deflateEnd(b.ptr()); b.free() }), nil
 }
 
 func (z *Zlib) fail(code int32) error {
@@ -163,55 +179,4 @@ func (z *Zlib) Deflate(dst io.Writer, src io.Reader, container Container, level 
 		return err
 	}
 	return w.Close()
-}
-
-func (w *zlibWriter) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 && w.err == nil {
-		n := copy(w.block.in[w.n:], p)
-		w.n, p = w.n+n, p[n:]
-		if w.n == len(w.block.in) {
-			w.compress(zNoFlush)
-		}
-	}
-	return total - len(p), w.err
-}
-
-func (w *zlibWriter) compress(flush int32) {
-	s := w.block.state
-	s.nextIn, s.availIn = address(w.block.in), uint32(w.n)
-	w.n = 0
-	for done := false; !done; {
-		s.nextOut, s.availOut = address(w.block.out), uint32(len(w.block.out))
-		code := w.z.deflate(unsafe.Pointer(s), flush)
-		if code != zOK && code != zStreamEnd {
-			w.err = w.z.fail(code)
-			return
-		}
-		// zlib asks for more room by leaving none.
-		done = code == zStreamEnd || flush == zNoFlush && s.availOut > 0
-		if n := len(w.block.out) - int(s.availOut); n > 0 {
-			if _, w.err = w.w.Write(w.block.out[:n]); w.err != nil {
-				return
-			}
-		}
-	}
-}
-
-func (w *zlibWriter) Close() error {
-	if w.block == nil {
-		return w.err
-	}
-	if w.err == nil {
-		w.compress(zFinish)
-	}
-	w.cleanup.Stop()
-	w.z.deflateEnd(unsafe.Pointer(w.block.state))
-	w.block.free()
-	w.block = nil
-	err := w.err
-	if err == nil {
-		w.err = errWriteClosed
-	}
-	return err
 }

@@ -10,32 +10,25 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"unsafe"
 )
 
-// DefaultZstdVersion is the libzstd of the official packages of the delta
+// DefaultZstdVersion is the libzstd inside the official packages of the delta
 // processor's 1.0 generation.
 const DefaultZstdVersion = "1.5.0"
 
-// byteClasses are the versions of libzstd that write the same bytes at level 3
-// with one worker (measured on files, images and edge sizes; not so at other
-// levels). The members that scripts/get-libzstd offers come first.
+// CanonicalLevel is the level of zstd images that a device can redo: the one
+// at which byteClasses hold, and the delta processor's own.
+const CanonicalLevel = 3
+
+// byteClasses are the versions of libzstd that write the same bytes at
+// CanonicalLevel with one worker: measured on files, images and edge sizes. At
+// other levels they differ. The first of each is the one to build.
 var byteClasses = [][]string{
-	{"1.5.0", "1.4.8", "1.4.9"},
+	{"1.5.0", "1.4.8"},
 	{"1.5.5", "1.5.2", "1.5.6", "1.5.4"},
 	{"1.5.7"},
-}
-
-// SameBytes reports whether libzstd a and libzstd b (versions such as "1.5.0")
-// are known to write the same canonical frame at the given level. Versions that
-// nobody measured match only themselves.
-func SameBytes(a, b string, level int) bool {
-	if a == b {
-		return true
-	}
-	return level == 3 && slices.Contains(classOf(a), b)
 }
 
 func classOf(version string) []string {
@@ -47,13 +40,28 @@ func classOf(version string) []string {
 	return []string{version}
 }
 
-// ZstdOptions chooses a libzstd.
-type ZstdOptions struct {
-	File          string // the library to load, whatever else is there; default: see OpenZstd
-	DeviceVersion string // libzstd of the device; default: DefaultZstdVersion, with File: File's
+// SameBytes reports whether the versions a and b of libzstd, such as "1.5.0",
+// are known to write the same canonical frames at that level. A version that
+// nobody measured matches itself alone.
+func SameBytes(a, b string, level int) bool {
+	return a == b || level == CanonicalLevel && slices.Contains(classOf(a), b)
 }
 
-// Zstd is a loaded libzstd.
+// ErrVersion says that a device's version is not one.
+var ErrVersion = errors.New("not a version of libzstd, such as " + DefaultZstdVersion)
+
+var versionPattern = regexp.MustCompile(`^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$`)
+
+// ZstdOptions chooses a libzstd.
+type ZstdOptions struct {
+	// File is the library to load. Default: the one that OpenZstd finds.
+	File string
+	// DeviceVersion is the device's libzstd, such as "1.5.0". Default: File's
+	// version, which is then not questioned; without File DefaultZstdVersion.
+	DeviceVersion string
+}
+
+// Zstd is a loaded libzstd. Any number of goroutines may use it.
 type Zstd struct {
 	path, version string
 
@@ -68,94 +76,91 @@ type Zstd struct {
 	versionString   func() string
 }
 
-// Parameters of ZSTD_CCtx_setParameter and directives of ZSTD_compressStream2
-// (zstd.h; part of libzstd's stable interface since 1.4.0).
+// Parameters of ZSTD_CCtx_setParameter and directives of ZSTD_compressStream2,
+// from libzstd's stable interface (zstd.h of 1.4.0 and later).
 const (
-	zstdLevel       = 100
-	zstdWindowLog   = 101
-	zstdContentSize = 200
-	zstdWorkers     = 400
+	zstdLevel     = 100
+	zstdWindowLog = 101
+	zstdStrategy  = 107
+	zstdWorkers   = 400
 
 	zstdContinue = 0
 	zstdEnd      = 2
 )
 
-// ErrVersion says that a device's version is not one.
-var ErrVersion = errors.New("not a version of libzstd such as " + DefaultZstdVersion)
-
-var versionPattern = regexp.MustCompile(`^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$`)
-
-// LibraryError says that no fitting library was found. Hint returns what to do.
-type LibraryError struct {
-	Err  error
-	hint string
-}
-
-func (e *LibraryError) Error() string { return e.Err.Error() }
-func (e *LibraryError) Unwrap() error { return e.Err }
-
-// Hint is advice for the user.
-func (e *LibraryError) Hint() string { return e.hint }
-
 var zstds libraries[Zstd]
 
-// OpenZstd loads the libzstd that gives the device's bytes at level 3. It is,
-// in this order: o.File; the library of that version, or of another one with
-// the same bytes, that scripts/get-libzstd left in the user's cache
-// (libzstd.so.VERSION in ${XDG_CACHE_HOME:-~/.cache}/swudelta); the system's
-// libzstd.so.1, if its bytes are the device's. Else the error is a
-// *LibraryError. Each library is loaded once in a process.
+// OpenZstd loads the libzstd that writes the device's bytes at level 3: o.File;
+// else the library of that version, or of another with the same bytes, that
+// scripts/get-libzstd left in the user's cache folder as
+// swudelta/libzstd.so.VERSION; else the system's libzstd.so.1, if its bytes are
+// the device's. Where nothing fits the error is a *LibraryError. A library that
+// was built without threads is refused, for it writes other frames than one
+// with. Each library is loaded once in a process.
 func OpenZstd(o ZstdOptions) (*Zstd, error) {
 	version := o.DeviceVersion
 	if version != "" && !versionPattern.MatchString(version) {
 		return nil, fmt.Errorf("%q: %w", version, ErrVersion)
 	}
 	if o.File != "" {
-		path, err := libraryFile(o.File)
-		if err != nil {
-			return nil, err
-		}
-		z, err := loadZstd(path)
-		if err == nil && version != "" && !SameBytes(z.version, version, 3) {
-			err = &LibraryError{fmt.Errorf("%s is libzstd %s, whose bytes are not those of the device's %s", o.File, z.version, version), getHint(version)}
-		}
-		if err != nil {
-			return nil, err
-		}
-		return z, nil
+		return openZstdFile(o.File, version)
 	}
 	if version == "" {
 		version = DefaultZstdVersion
 	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		for _, v := range append([]string{version}, classOf(version)...) {
-			path := filepath.Join(dir, "swudelta", "libzstd.so."+v)
-			if _, err := os.Stat(path); err != nil {
-				continue
-			}
-			z, err := loadZstd(path)
-			if err == nil && z.version != v {
-				err = fmt.Errorf("%s is libzstd %s", path, z.version)
-			}
-			if err != nil {
-				return nil, &LibraryError{err, getHint(v)}
-			}
-			return z, nil
-		}
+	if z, err := openZstdCache(version); z != nil || err != nil {
+		return z, err
 	}
-	const system = "libzstd.so.1"
-	z, err := loadZstd(system)
-	if err == nil && !SameBytes(z.version, version, 3) {
-		err = fmt.Errorf("the system's %s has version %s", system, z.version)
+	z, err := loadZstd("libzstd.so.1")
+	if err == nil && !SameBytes(z.version, version, CanonicalLevel) {
+		err = fmt.Errorf("the system's is %s", z.version)
 	}
 	if err != nil {
-		return nil, &LibraryError{fmt.Errorf("no libzstd with the bytes of the device's %s: %w", version, err), getHint(version)}
+		return nil, libzstdMissing(version, fmt.Errorf("no libzstd with the bytes of the device's %s: %w", version, err))
 	}
 	return z, nil
 }
 
-func getHint(version string) string {
-	return "build it with: scripts/get-libzstd " + classOf(version)[0]
+func openZstdFile(file, version string) (*Zstd, error) {
+	path, err := libraryFile(file)
+	if err != nil {
+		return nil, err
+	}
+	z, err := loadZstd(path)
+	if err == nil && version != "" && !SameBytes(z.version, version, CanonicalLevel) {
+		return nil, libzstdMissing(version, fmt.Errorf("%s is libzstd %s, which does not have the bytes of the device's %s", file, z.version, version))
+	}
+	return z, err
+}
+
+// openZstdCache returns nil and no error if the cache has nothing that fits.
+func openZstdCache(version string) (*Zstd, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return nil, nil // neither HOME nor XDG_CACHE_HOME, so no cache
+	}
+	for _, v := range append([]string{version}, classOf(version)...) {
+		path := filepath.Join(dir, "swudelta", "libzstd.so."+v)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		z, err := loadZstd(path)
+		if err == nil && z.version != v {
+			err = fmt.Errorf("%s is libzstd %s", path, z.version)
+		}
+		if err != nil {
+			return nil, &LibraryError{err, "remove it, then build it with: scripts/get-libzstd " + v}
+		}
+		return z, nil
+	}
+	return nil, nil
+}
+
+func libzstdMissing(version string, err error) error {
+	if c := classOf(version); len(c) > 1 || c[0] == "1.5.7" {
+		return &LibraryError{err, "build it with: scripts/get-libzstd " + c[0]}
+	}
+	return &LibraryError{err, "name a copy of the device's library with --libzstd FILE"}
 }
 
 func loadZstd(path string) (*Zstd, error) {
@@ -176,9 +181,8 @@ func loadZstd(path string) (*Zstd, error) {
 			return nil, err
 		}
 		z.version = z.versionString()
-		c, err := z.context(3, zstdParam{zstdWorkers, 1})
+		c, err := z.context(zstdParam{zstdWorkers, 1})
 		if err != nil {
-			// A library without threads writes other frames than one with.
 			return nil, fmt.Errorf("%s was built without multi-threading: %w", path, err)
 		}
 		z.freeCCtx(c)
@@ -202,12 +206,12 @@ func (z *Zstd) check(code uintptr) error {
 type zstdParam struct{ id, value int32 }
 
 // context returns a compression context, to be freed with freeCCtx.
-func (z *Zstd) context(level int, params ...zstdParam) (unsafe.Pointer, error) {
+func (z *Zstd) context(params ...zstdParam) (unsafe.Pointer, error) {
 	c := z.createCCtx()
 	if c == nil {
 		return nil, errMemory
 	}
-	for _, p := range append([]zstdParam{{zstdLevel, int32(level)}}, params...) {
+	for _, p := range params {
 		if err := z.check(z.setParameter(c, p.id, p.value)); err != nil {
 			z.freeCCtx(c)
 			return nil, err
@@ -216,113 +220,99 @@ func (z *Zstd) context(level int, params ...zstdParam) (unsafe.Pointer, error) {
 	return c, nil
 }
 
-// zstdPiece is how much the delta processor hands to libzstd at a time. It
-// matters for what is not longer: that arrives together with the end, so
-// libzstd knows the content's size and writes it down.
+// zstdPiece is how much the delta processor hands to libzstd at a time. That
+// matters for content that is not longer: it arrives together with the end, so
+// libzstd knows its size and writes it down.
 const zstdPiece = 32 << 10
 
-// zstdBuffer is ZSTD_inBuffer and ZSTD_outBuffer.
-type zstdBuffer struct{ ptr, size, pos uintptr }
-
-type zstdBuffers struct{ in, out zstdBuffer }
-
-type zstdWriter struct {
-	z       *Zstd
-	w       io.Writer
-	cctx    unsafe.Pointer
-	block   *block[zstdBuffers]
-	n       int // bytes pending in block.in
-	any     bool
-	err     error
-	cleanup runtime.Cleanup
+// zstdBuffers has a ZSTD_inBuffer and a ZSTD_outBuffer.
+type zstdBuffers struct {
+	in, out struct{ ptr, size, pos uintptr }
 }
 
 // NewCanonicalWriter returns a writer whose frame, completed by Close, has the
-// bytes of the delta processor's own zstd compression at that level (3 in
-// images): one worker, no checksum, the content's size only up to 32 KiB.
+// bytes of the delta processor's own zstd compression at that level
+// (CanonicalLevel for images; libzstd takes what is out of its range as the nearest in it): one
+// worker, no checksum, the content's size in the header only up to 32 KiB.
 // Empty content gives no byte at all. How the content is cut into Writes does
-// not matter. Memory is constant. A writer need not be closed if its output is
-// given up.
+// not matter. Memory is constant. A writer whose output is given up need not be
+// closed.
 func (z *Zstd) NewCanonicalWriter(w io.Writer, level int) (io.WriteCloser, error) {
 	b, err := newBlock[zstdBuffers](zstdPiece, 128<<10)
 	if err != nil {
 		return nil, err
 	}
-	c, err := z.context(level, zstdParam{zstdWorkers, 1})
+	cctx, err := z.context(zstdParam{zstdLevel, int32(level)}, zstdParam{zstdWorkers, 1})
 	if err != nil {
 		b.free()
 		return nil, err
 	}
-	zw := &zstdWriter{z: z, w: w, cctx: c, block: b}
-	zw.cleanup = runtime.AddCleanup(zw, func(b *block[zstdBuffers]) { z.freeCCtx(c); b.free() }, b)
-	return zw, nil
-}
-
-func (w *zstdWriter) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 && w.err == nil {
-		// Only when more arrives is it known that the pending piece is not
-		// the last one, which goes together with the end.
-		if w.n == len(w.block.in) {
-			w.compress(zstdContinue)
-			continue
+	code := func(w io.Writer, n int, last bool) error {
+		if n == 0 { // only at the end, and only if there was nothing
+			return nil
 		}
-		n := copy(w.block.in[w.n:], p)
-		w.n, p, w.any = w.n+n, p[n:], true
-	}
-	return total - len(p), w.err
-}
-
-// compress hands the pending piece over and writes what comes out.
-func (w *zstdWriter) compress(op int32) {
-	s := w.block.state
-	s.in = zstdBuffer{address(w.block.in), uintptr(w.n), 0}
-	for {
-		s.out = zstdBuffer{address(w.block.out), uintptr(len(w.block.out)), 0}
-		left := w.z.compressStream2(w.cctx, unsafe.Pointer(&s.out), unsafe.Pointer(&s.in), op)
-		if w.err = w.z.check(left); w.err != nil {
-			return
+		op := int32(zstdContinue)
+		if last {
+			op = zstdEnd
 		}
-		if s.out.pos > 0 {
-			if _, w.err = w.w.Write(w.block.out[:s.out.pos]); w.err != nil {
-				return
+		in, out := &b.state.in, &b.state.out
+		in.ptr, in.size, in.pos = address(b.in), uintptr(n), 0
+		for {
+			out.ptr, out.size, out.pos = address(b.out), uintptr(len(b.out)), 0
+			left := z.compressStream2(cctx, unsafe.Pointer(out), unsafe.Pointer(in), op)
+			if err := z.check(left); err != nil {
+				return err
+			}
+			if _, err := w.Write(b.out[:out.pos]); err != nil {
+				return err
+			}
+			if in.pos == in.size && (!last || left == 0) {
+				return nil
 			}
 		}
-		if s.in.pos == s.in.size && (op != zstdEnd || left == 0) {
-			w.n = 0
-			return
-		}
 	}
+	return newEncoder(w, b.in, code, func() { z.freeCCtx(cctx); b.free() }), nil
 }
 
-func (w *zstdWriter) Close() error {
-	if w.block == nil {
-		return w.err
-	}
-	if w.err == nil && w.any {
-		w.compress(zstdEnd)
-	}
-	w.cleanup.Stop()
-	w.z.freeCCtx(w.cctx)
-	w.block.free()
-	w.block, w.cctx = nil, nil
-	err := w.err
-	if err == nil {
-		w.err = errWriteClosed
-	}
-	return err
-}
+// Strategies of ZSTD_c_strategy: the two strongest.
+const (
+	zstdBtultra  = 8
+	zstdBtultra2 = 9
+)
 
-// Compress returns src as one zstd frame, as small as the level allows, without
-// content size and checksum. windowLog is the window's binary logarithm; 0
-// stands for the smallest window that covers src, at most MaxWindow. It works
-// in the caller's thread, and the frame depends on nothing but the arguments
-// and the library's version.
+// Compress returns src as one zstd frame, with its size in the header (so that
+// a decoder need not hold more than src), without checksum. windowLog is the
+// binary logarithm of the window in bytes; 0 stands for the smallest window
+// that covers src, at most MaxWindow. Level 22 is libzstd's highest; it takes
+// two runs, of which the smaller frame is kept, and up to 30 times len(src) of
+// memory, at most 0.8 GB. All is done in the caller's thread, and the frame
+// depends on nothing but the arguments and the library's version.
 func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 	if windowLog == 0 {
 		windowLog = min(max(bits.Len(uint(max(len(src), 1)-1)), 10), 27)
 	}
-	c, err := z.context(level, zstdParam{zstdWindowLog, int32(windowLog)}, zstdParam{zstdContentSize, 0})
+	params := []zstdParam{{zstdLevel, int32(level)}, {zstdWindowLog, int32(windowLog)}}
+	if level < 22 {
+		return z.compress(src, params...)
+	}
+	// The second strategy has the first one's parse, but primes its statistics
+	// by a trial run over the first block, which does not always help.
+	best, err := z.compress(src, append(params, zstdParam{zstdStrategy, zstdBtultra2})...)
+	if err != nil {
+		return nil, err
+	}
+	other, err := z.compress(src, append(params, zstdParam{zstdStrategy, zstdBtultra})...)
+	if err != nil {
+		return nil, err
+	}
+	if len(other) < len(best) {
+		best = other
+	}
+	return best, nil
+}
+
+func (z *Zstd) compress(src []byte, params ...zstdParam) ([]byte, error) {
+	c, err := z.context(params...)
 	if err != nil {
 		return nil, err
 	}
@@ -332,5 +322,5 @@ func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 	if err := z.check(n); err != nil {
 		return nil, err
 	}
-	return slices.Clip(dst[:n]), nil
+	return slices.Clone(dst[:n]), nil
 }
