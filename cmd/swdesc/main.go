@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+
+// Swdesc lists and rewrites the file entries of a sw-description.
+//
+// Usage:
+//
+//	swdesc --set NAME[:NEWNAME]=FILE ... [-o OUTPUT] [INPUT]
+//	swdesc --list [--json] [-o OUTPUT] [INPUT]
+//
+// It is the step between zrecompress and swu-sign: when a member of an archive
+// has changed, the entries that name it get its digest, size and compression,
+// and nothing else in the text changes. app.Description says more.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"swudelta/internal/fault"
+	"swudelta/internal/swdesc"
+	"swudelta/internal/tool"
+)
+
+func main() { tool.Main(app) }
+
+var app = &tool.Command{
+	Name:    "swdesc",
+	Usage:   "--set NAME[:NEWNAME]=FILE ... [INPUT] | --list [--json] [INPUT]",
+	Summary: "List or rewrite the file entries of a sw-description.",
+	Description: `
+INPUT is a sw-description in libconfig's syntax or in JSON. An entry is a group with a
+filename, wherever in the tree it stands.
+
+--set says that the archive member NAME is now FILE. In every entry that names it,
+sha256 and size become those of FILE, where the entry has them. Where the entry says
+compressed, it becomes FILE's compression: zlib (which is what sw-description calls
+gzip), zstd, xz or lz4, as FILE's first bytes tell; it is taken out when FILE is not
+compressed. An entry without it is for a device that wants the member as it is, and is
+not given one. With :NEWNAME the file name changes too. Nothing else in the text
+changes, not a blank and not a comment.
+
+--list prints a line for each entry: its fields, separated by TABs, - for an empty one:
+
+  1 name        the archive member
+  2 kind        section: images, files, scripts or other
+  3 compressed  zlib, zstd, true (means zlib) or another word; - if stored plain
+  4 sha256      digest of the member, lower case
+  5 size        bytes, if stated
+  6 type        handler, stated or implied
+  7 encrypted   yes or no
+  8 action      recompress: the device undoes a compression that can be redone
+                leave: the member must stay as it is
+                same: an entry before this one has the same name
+  9 reason      why
+ 10 path        place in the tree
+
+Refused with status 3: what is no sw-description (templates that their build has yet to
+fill in among them), an @include, an encrypted member, digests of chunks, a NAME that no
+entry has, a NEWNAME that another member has.`,
+	Example: `
+$ swdesc --list sw-description
+rootfs.ext4.gz	images	zlib	5ed6...	-	raw	no	recompress	compressed zlib	software.images[0]
+$ zrecompress --to zstd -o rootfs.ext4.zst rootfs.ext4.gz
+$ swdesc --set rootfs.ext4.gz:rootfs.ext4.zst=rootfs.ext4.zst -o new/sw-description sw-description`,
+	MaxArgs: 1,
+	Flags: []tool.Flag{
+		&tool.Strings{Name: "set", Arg: "NAME[:NEWNAME]=FILE", Help: "entries of NAME get FILE's digest, size and compression"},
+		&tool.Bool{Name: "list", Help: "list the entries"},
+		&tool.Bool{Name: "json", Help: "with --list: as a JSON array, with all that is known"},
+	},
+	Run: func(c *tool.Context) error {
+		switch {
+		case c.Bool("list") == c.IsSet("set"):
+			return tool.Usagef("want either --set or --list")
+		case c.Bool("json") && !c.Bool("list"):
+			return tool.Usagef("--json goes with --list")
+		}
+		in, err := c.Input(0)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		text, err := io.ReadAll(io.LimitReader(in, swdesc.MaxSize+1))
+		if err != nil {
+			return fmt.Errorf("read %s: %w", in.Name(), err)
+		}
+		d, err := swdesc.Parse(text)
+		if err != nil {
+			return fmt.Errorf("parse %s: %w", in.Name(), err)
+		}
+		if c.Bool("list") {
+			return list(c, d.Entries())
+		}
+		replacements, err := readSets(c, d)
+		if err != nil {
+			return err
+		}
+		out, err := d.Rewrite(replacements)
+		if err != nil {
+			return fmt.Errorf("rewrite %s: %w", in.Name(), err)
+		}
+		return c.TextOutput(func(w io.Writer) error {
+			_, err := w.Write(out)
+			return err
+		})
+	},
+}
+
+func list(c *tool.Context, entries []swdesc.Entry) error {
+	return c.TextOutput(func(w io.Writer) error {
+		if c.Bool("json") {
+			if i := slices.IndexFunc(entries, func(e swdesc.Entry) bool { return !utf8.ValidString(e.Name) }); i >= 0 {
+				return fault.Dataf("name %q: not UTF-8, which JSON cannot tell", entries[i].Name)
+			}
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			enc.SetEscapeHTML(false)
+			return enc.Encode(entries)
+		}
+		for _, e := range entries {
+			size, encrypted := "", "no"
+			if e.Size != 0 {
+				size = strconv.FormatInt(e.Size, 10)
+			}
+			if e.Encrypted {
+				encrypted = "yes"
+			}
+			fields := []string{e.Name, e.Kind, e.Compressed, e.SHA256, size, e.Type, encrypted, string(e.Action), e.Reason, e.Path}
+			for i, f := range fields {
+				if strings.ContainsFunc(f, func(r rune) bool { return r < ' ' }) {
+					return tool.Hint(fault.Dataf("%q: a line cannot hold it", f), "--json can")
+				}
+				if f == "" {
+					fields[i] = "-"
+				}
+			}
+			if _, err := io.WriteString(w, strings.Join(fields, "\t")+"\n"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
