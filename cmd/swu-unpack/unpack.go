@@ -51,11 +51,12 @@ func unpack(c *tool.Context) error {
 	if err != nil {
 		return tool.Hint(about(in.Name(), err), "-z ends lines with NUL")
 	}
-	for _, w := range u.Archive.Warnings() {
-		c.Warnf("%s: %s", in.Name(), w)
-	}
 	if err := u.Commit(); err != nil {
 		return about(dir, err)
+	}
+	remove() // now: a broken pipe below ends the process without deferred calls
+	for _, w := range u.Archive.Warnings() {
+		c.Warnf("%s: %s", in.Name(), w)
 	}
 	for _, h := range u.Archive.Members {
 		c.Verbosef("%s: %d bytes", filepath.Join(dir, h.Name), h.Size)

@@ -105,15 +105,11 @@ func (a *Archive) addLine(line string, mtime uint32, seen map[string]bool) error
 	if a.Trailer != nil {
 		return fmt.Errorf("%q follows the trailer", line)
 	}
-	h, extra, err := parseLine(line)
+	h, t, err := parseLine(line)
 	if err != nil {
 		return err
 	}
-	if extra != "" {
-		t := &Trailer{Header: *h}
-		if t.Extra, err = parseExtra(extra); err != nil {
-			return err
-		}
+	if t != nil {
 		a.Trailer = t
 		return nil
 	}
@@ -139,20 +135,20 @@ func (a *Archive) addLine(line string, mtime uint32, seen map[string]bool) error
 	return nil
 }
 
-// parseLine returns the header in a line, and the trailer's last field if it is
-// the trailer's. The header is nil if the line is a name alone.
-func parseLine(line string) (h *Header, extra string, err error) {
+// parseLine returns the header or the trailer in a line, and neither of them if
+// the line is a name alone.
+func parseLine(line string) (*Header, *Trailer, error) {
 	fields, name, ok := strings.Cut(line, "\t")
 	if !ok || !strings.HasPrefix(fields, "07070") {
-		return nil, "", nil
+		return nil, nil, nil
 	}
 	words := strings.Split(fields, " ")
 	for i, w := range words {
 		if i == 0 && !(len(w) == magicSize && IsArchive([]byte(w))) {
-			return nil, "", fmt.Errorf("magic %q, want %q or %q", w, Newc, CRC)
+			return nil, nil, fmt.Errorf("magic %q, want %q or %q", w, Newc, CRC)
 		}
 		if 0 < i && i <= int(numFields) && len(w) != fieldSize {
-			return nil, "", fmt.Errorf("header field %d is %q, want %d hexadecimal digits", i, w, fieldSize)
+			return nil, nil, fmt.Errorf("header field %d is %q, want %d hexadecimal digits", i, w, fieldSize)
 		}
 	}
 	const count = 1 + int(numFields)
@@ -161,16 +157,20 @@ func parseLine(line string) (h *Header, extra string, err error) {
 		want++
 	}
 	if len(words) != want {
-		return nil, "", fmt.Errorf("%d words before the name %q, want %d", len(words), name, want)
+		return nil, nil, fmt.Errorf("%d words before the name %q, want %d", len(words), name, want)
 	}
-	if len(words) > count {
-		extra = words[count]
-	}
-	h = &Header{Name: name}
+	h := &Header{Name: name}
 	if err := h.parse([]byte(strings.Join(words[:count], ""))); err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	return h, extra, nil
+	if name != trailerName {
+		return h, nil, nil
+	}
+	extra, err := parseExtra(words[count])
+	if err != nil {
+		return nil, nil, err
+	}
+	return nil, &Trailer{Header: *h, Extra: extra}, nil
 }
 
 func parseExtra(s string) (int64, error) {

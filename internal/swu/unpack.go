@@ -53,8 +53,8 @@ func Unpack(r io.Reader, root *os.Root, staging string, force bool) (*Unpacked, 
 			return err
 		}
 		if !h.IsDir() {
-			if err := u.stage(n, data, buf); err != nil {
-				return fmt.Errorf("member %q: %w", h.Name, err)
+			if err := u.stage(n, h, data, buf); err != nil {
+				return err
 			}
 		}
 		n++
@@ -114,16 +114,28 @@ func checkTree(a *Archive) error {
 // staged returns the path of member i below root until Commit.
 func (u *Unpacked) staged(i int) string { return path.Join(u.staging, strconv.Itoa(i)) }
 
-func (u *Unpacked) stage(i int, data io.Reader, buf []byte) error {
+func (u *Unpacked) stage(i int, h *Header, data io.Reader, buf []byte) error {
 	f, err := u.root.OpenFile(u.staged(i), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return err
+		return fmt.Errorf("member %q: %w", h.Name, err)
 	}
 	defer f.Close()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{data}, buf); err != nil {
-		return err
+	for {
+		n, readErr := data.Read(buf)
+		if _, err := f.Write(buf[:n]); err != nil {
+			return fmt.Errorf("member %q: %w", h.Name, err)
+		}
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			return readErr
+		}
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("member %q: %w", h.Name, err)
+	}
+	return nil
 }
 
 // Commit moves the members into place, each in one step. If it fails, it calls
