@@ -160,7 +160,11 @@ func app(cmd *Command, args []string) *cli.App {
 			_, err := fmt.Printf("%s %s\n", cmd.Name, versionString())
 			return err
 		}
-		ctx := &Context{cmd: cmd, cli: c, args: c.Args().Slice()}
+		operands := c.Args().Slice()
+		if i := slices.Index(operands, "--"); i >= 0 && cmd.NegativeOperands {
+			operands = slices.Delete(operands, i, i+1) // see execute: an operand came before the first negative one
+		}
+		ctx := &Context{cmd: cmd, cli: c, args: operands}
 		if err := ctx.checkOperands(args); err != nil {
 			return err
 		}
