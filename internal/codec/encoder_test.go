@@ -478,7 +478,7 @@ func TestOpenZstdRule(t *testing.T) {
 
 	// A file with another version's name.
 	install("libzstd.so.1.5.7")
-	fails(ZstdOptions{DeviceVersion: "1.5.7"}, "is libzstd "+real.Version(), "scripts/get-libzstd 1.5.7")
+	fails(ZstdOptions{DeviceVersion: "1.5.7"}, "is libzstd "+real.Version(), "remove that file, and build it anew")
 
 	// No library at all.
 	text := filepath.Join(home, "text")

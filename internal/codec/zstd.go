@@ -149,7 +149,7 @@ func openZstdCache(version string) (*Zstd, error) {
 			err = fmt.Errorf("%s is libzstd %s", path, z.version)
 		}
 		if err != nil {
-			return nil, &LibraryError{err, "remove it, then build it with: scripts/get-libzstd " + v}
+			return nil, &LibraryError{err, "remove that file, and build it anew"}
 		}
 		return z, nil
 	}

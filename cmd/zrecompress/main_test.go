@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"testing"
+
+	"swudelta/internal/tooltest"
+)
+
+func TestMain(m *testing.M) {
+	tooltest.Main(m, map[string]func(){"zrecompress": main})
+}
+
+func TestScripts(t *testing.T) { tooltest.Scripts(t, "testdata/script") }
