@@ -112,9 +112,6 @@ func (f *Fields) Set(i Field, v uint32) {
 	}
 }
 
-// String returns the digits.
-func (f *Fields) String() string { return string(f[:]) }
-
 // hexValue returns the value of a digit, or -1.
 func hexValue(c byte) int {
 	switch {

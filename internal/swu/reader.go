@@ -12,7 +12,7 @@ import (
 	"swudelta/internal/fault"
 )
 
-const bufferSize = 256 << 10
+const bufferSize = 64 << 10
 
 // Reader reads an archive from start to end, without seeking and in constant
 // memory but for the names. Next goes to the next member, whose data Read then

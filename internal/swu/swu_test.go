@@ -232,6 +232,9 @@ func TestAnyByteChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if a.Member("b") != a.Members[2] || a.Member("missing") != nil {
+		t.Error("Member finds others")
+	}
 	for _, h := range a.Members {
 		for i := h.Offset; i < h.Offset+h.Size; i++ {
 			changed := bytes.Clone(data)
