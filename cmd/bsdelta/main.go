@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+
+// Bsdelta makes a delta that turns one SWU, image or file into another on a
+// device with the stock delta processor.
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/layout"
+	"swudelta/internal/plan"
+	"swudelta/internal/tool"
+)
+
+func main() { tool.Main(app) }
+
+var app = &tool.Command{
+	Name:    "bsdelta",
+	Usage:   "[-o DELTA] [options] SOURCE TARGET",
+	Summary: "Make a delta from SOURCE to TARGET.",
+	Description: `
+SOURCE and TARGET are SWUs, images, or any files; one of them may be standard
+input. The members of SWUs are compared one by one, without their compression:
+in SOURCE gzip and zstd are undone, in TARGET zstd, if it is the canonical form
+that zrecompress writes. The delta is a PAMZ file for the profile of the device.
+It is written only after it was applied in memory and gave TARGET, and only if
+it is smaller than TARGET.
+
+--device-memory bounds the resident memory that a process needs to apply the
+delta with the stock library; less memory makes a larger delta. --device-tmp
+bounds the temporary space that it needs in /tmp.
+
+A layout, made by extdump or by hand, tells what lies where in an image. It is a
+hint: without one the content alone decides.`,
+	Example: `
+bsdelta -o update.delta source.swu target.swu
+bsapply source.swu update.delta | cmp - target.swu`,
+	MinArgs: 2,
+	MaxArgs: 2,
+	Flags: []tool.Flag{
+		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs"},
+		&tool.Strings{Name: "source-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) SOURCE"},
+		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
+		&tool.Size{Name: "device-memory", Value: plan.DefaultDeviceMemory, Help: "resident memory of the process that applies the delta"},
+		&tool.Size{Name: "device-tmp", Help: "temporary space on the device; default: any"},
+		&tool.Size{Name: "memory", Value: plan.DefaultMemory, Help: "memory to use here"},
+		&tool.Int{Name: "jobs", Short: "j", Arg: "N", Help: "packs to work on at a time; default: one per processor; the delta is the same for any number"},
+		&tool.String{Name: "libzstd", Arg: "FILE", Help: "libzstd to load"},
+		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device; default " + codec.DefaultZstdVersion},
+		&tool.String{Name: "explain", Arg: "FILE", Help: "write there what the delta consists of and why"},
+	},
+	Run: run,
+}
+
+func run(c *tool.Context) error {
+	if p := c.String("device"); p != "1.0" {
+		return tool.Usagef("--device %q: bsdelta makes deltas for profile 1.0", p)
+	}
+	source, err := c.InputAt(0)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := c.InputAt(1)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	o := plan.Options{
+		DeviceMemory: c.Size("device-memory"),
+		DeviceTmp:    c.Size("device-tmp"),
+		Memory:       c.Size("memory"),
+		Workers:      c.Int("jobs"),
+		Load:         c.Load,
+		Scratch:      c.Scratch,
+		Note:         func(s string) { c.Warnf("%s", s) },
+	}
+	if o.SourceLayouts, err = layouts(c, "source-layout"); err != nil {
+		return err
+	}
+	if o.TargetLayouts, err = layouts(c, "target-layout"); err != nil {
+		return err
+	}
+	if o.Zstd, err = codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")}); err != nil {
+		return err
+	}
+	if o.Bzip2, err = codec.OpenBzip2(); err != nil {
+		return err
+	}
+	r, err := plan.Make(plan.Input{ReaderAt: source, Size: source.Size()}, plan.Input{ReaderAt: target, Size: target.Size()}, o)
+	if err != nil {
+		return fmt.Errorf("%s to %s: %w", source.Name(), target.Name(), err)
+	}
+	if path := c.String("explain"); path != "" {
+		if err := c.WriteFile(path, r.Explain); err != nil {
+			return err
+		}
+	}
+	c.Verbosef("%d bytes, %.2f %% of the target; the device needs %d MiB of memory and %d MiB of temporary space",
+		len(r.Delta), 100*float64(len(r.Delta))/float64(target.Size()), r.DeviceMemory>>20, r.DeviceTmp>>20)
+	return c.Output(func(w io.Writer) error {
+		_, err := w.Write(r.Delta)
+		return err
+	})
+}
+
+// layouts reads the layout files that a flag names, by member.
+func layouts(c *tool.Context, flag string) (map[string]*layout.Layout, error) {
+	out := map[string]*layout.Layout{}
+	for _, v := range c.Strings(flag) {
+		member, path, ok := strings.Cut(v, "=")
+		if !ok {
+			member, path = "", v
+		}
+		if _, twice := out[member]; twice {
+			return nil, tool.Usagef("--%s %q: there is one for that member already", flag, v)
+		}
+		in, err := c.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		out[member], err = layout.Read(in)
+		in.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return out, nil
+}

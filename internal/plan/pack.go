@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// pack is a piece of work for bsdiff: changed material from all over the
+// target, and the old ranges that serve it. The device holds old and new side
+// of a pack in memory while it applies it.
+type pack struct {
+	material []piece // fromPack pieces, in the order in which the pack holds them
+	ranges   []span  // of the old side, sorted, disjoint
+}
+
+func (p *pack) newSize() int { return total(p.material, func(m piece) int { return m.n }) }
+func (p *pack) oldSize() int { return total(p.ranges, span.len) }
+
+func total[T any](list []T, size func(T) int) int {
+	n := 0
+	for _, v := range list {
+		n += size(v)
+	}
+	return n
+}
+
+// span is a range of bytes.
+type span struct{ from, to int }
+
+func (s span) len() int { return s.to - s.from }
+
+const (
+	// blockSize is the granularity in which old ranges are chosen, in bytes.
+	blockSize = 4096
+	// oldShare is how much old side a pack may need for each byte of new side.
+	oldShare = 1.2
+	// rangeCost is what an old range costs in the delta, in bytes: 57 for the
+	// item that names it.
+	rangeCost = 57
+	// hitWorth is how many bytes of the delta one anchor in common saves: it
+	// stands for 32 bytes that need not be stored, compressed to less than half.
+	hitWorth = 12
+	// mergeGap is the widest gap, in bytes, that is closed although the old side
+	// grows: it costs the device memory, but no range.
+	mergeGap = 64 << 10
+)
+
+// makePacks distributes the pieces that need a pack over packs whose old and
+// new side together take at most budget bytes.
+func makePacks(old *index, target []byte, pieces []piece, budget int) []*pack {
+	var material []piece
+	for _, p := range pieces {
+		if p.from == fromPack {
+			material = append(material, p)
+		}
+	}
+	size := total(material, func(p piece) int { return p.n })
+	switch {
+	case size == 0:
+		return nil
+	case len(old.data) == 0:
+		return []*pack{{material: material}}
+	case size+len(old.data) <= budget:
+		return []*pack{{material: material, ranges: []span{{0, len(old.data)}}}}
+	}
+	n := int(float64(size)*(1+oldShare))/budget + 1
+	packs := split(material, size/n+1)
+	c := newChooser(old, target)
+	for _, p := range packs {
+		p.ranges = c.choose(p.material, budget-p.newSize())
+	}
+	return packs
+}
+
+// split cuts material into packs of size bytes.
+func split(material []piece, size int) []*pack {
+	packs := []*pack{{}}
+	room := size
+	for _, m := range material {
+		for m.n > 0 {
+			if room == 0 {
+				packs = append(packs, &pack{})
+				room = size
+			}
+			n := min(m.n, room)
+			last := packs[len(packs)-1]
+			last.material = append(last.material, piece{at: m.at, n: n})
+			m.at, m.n, room = m.at+n, m.n-n, room-n
+		}
+	}
+	return packs
+}
+
+// chooser finds the ranges of the old side that serve material.
+type chooser struct {
+	old    *index
+	target []byte
+	votes  []int32 // by block: how many anchors could be taken from there
+	hits   []int32 // by block: how many are
+}
+
+func newChooser(old *index, target []byte) *chooser {
+	n := (len(old.data) + blockSize - 1) / blockSize
+	return &chooser{old: old, target: target, votes: make([]int32, n), hits: make([]int32, n)}
+}
+
+// choose returns ranges of at most budget bytes together.
+func (c *chooser) choose(material []piece, budget int) []span {
+	clear(c.votes)
+	clear(c.hits)
+	each := func(use func(end, oldEnd int), done func()) {
+		for _, m := range material {
+			anchors(c.target, m.at, m.end(), func(end int, key uint32) {
+				if end-windowSize < m.at {
+					return
+				}
+				c.old.lookup(c.target, end, key, func(oldEnd int) bool {
+					use(end, oldEnd)
+					return true
+				})
+				done()
+			})
+		}
+	}
+	block := func(oldEnd int) int { return (oldEnd - windowSize) / blockSize }
+	each(func(_, oldEnd int) { c.votes[block(oldEnd)]++ }, func() {})
+	// Content that is common everywhere would drag in blocks from everywhere. So
+	// each anchor now decides for the block that serves most of the others.
+	best, most := -1, int32(0)
+	each(func(_, oldEnd int) {
+		b := block(oldEnd)
+		v := c.votes[b]
+		if b > 0 {
+			v += c.votes[b-1] / 2
+		}
+		if b+1 < len(c.votes) {
+			v += c.votes[b+1] / 2
+		}
+		if v > most {
+			best, most = b, v
+		}
+	}, func() {
+		if best >= 0 {
+			c.hits[best]++
+		}
+		best, most = -1, 0
+	})
+	return c.ranges(budget)
+}
+
+// run is a candidate for a range.
+type run struct {
+	span
+	hits int
+}
+
+// ranges turns blocks with hits into ranges, best ones first, until the budget
+// is used up.
+func (c *chooser) ranges(budget int) []span {
+	var runs []run
+	size := len(c.old.data)
+	for b := range c.hits {
+		if c.hits[b] == 0 {
+			continue
+		}
+		// A block's neighbours are likely to hold the rest of what was found in it.
+		s := span{max((b-1)*blockSize, 0), min((b+2)*blockSize, size)}
+		if c.hits[b] < 4 {
+			s = span{b * blockSize, min((b+1)*blockSize, size)}
+		}
+		if k := len(runs); k > 0 && s.from-runs[k-1].to <= 2*blockSize {
+			runs[k-1].to = max(runs[k-1].to, s.to)
+			runs[k-1].hits += int(c.hits[b])
+			continue
+		}
+		runs = append(runs, run{s, int(c.hits[b])})
+	}
+	runs = slices.DeleteFunc(runs, func(r run) bool { return r.hits*hitWorth < rangeCost })
+	slices.SortFunc(runs, func(a, b run) int {
+		if c := cmp.Compare(b.hits*a.len(), a.hits*b.len()); c != 0 { // hits per byte
+			return c
+		}
+		return a.from - b.from
+	})
+	used, n := 0, 0
+	for n < len(runs) && used+runs[n].len() <= budget {
+		used += runs[n].len()
+		n++
+	}
+	spans := make([]span, 0, n)
+	for _, r := range runs[:n] {
+		spans = append(spans, r.span)
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
+	return mergeSpans(spans, budget-used)
+}
+
+// mergeSpans closes gaps between spans, narrow ones first, as long as they are
+// no wider than mergeGap and take no more than room bytes together.
+func mergeSpans(s []span, room int) []span {
+	if len(s) < 2 {
+		return s
+	}
+	type gap struct{ i, n int }
+	gaps := make([]gap, 0, len(s)-1)
+	for i := 1; i < len(s); i++ {
+		gaps = append(gaps, gap{i, s[i].from - s[i-1].to})
+	}
+	slices.SortFunc(gaps, func(a, b gap) int {
+		return cmp.Or(a.n-b.n, a.i-b.i)
+	})
+	closed := make([]bool, len(s))
+	for _, g := range gaps {
+		if g.n > room || g.n > mergeGap {
+			break
+		}
+		closed[g.i] = true
+		room -= g.n
+	}
+	out := s[:1:1]
+	for i := 1; i < len(s); i++ {
+		if closed[i] {
+			out[len(out)-1].to = s[i].to
+		} else {
+			out = append(out, s[i])
+		}
+	}
+	return out
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT
+
+// Package plan is the delta engine: it decides which piece of the target comes
+// from where, and writes that down as a delta that a device can apply.
+//
+// A file is a SWU whose members are looked at one by one, or anything else,
+// looked at as a whole. The content of each large member of the target (its
+// compression undone, where the device makes the same bytes again) is divided
+// into long runs that the source has too, long runs of zeros, repeats, and the
+// rest, the material. Material goes into packs: a pack is one binary patch for
+// changed content from all over the target against those ranges of the source
+// that serve it, sized for the memory of the device. Bytes that nothing predicts
+// are taken out of the patches and compressed by zstd at its highest level, all
+// together. doc/engine.md tells why it is done this way.
+package plan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/digest"
+	"swudelta/internal/fault"
+	"swudelta/internal/layout"
+	"swudelta/internal/pamz"
+)
+
+// Input is one side of the update.
+type Input struct {
+	io.ReaderAt
+	Size int64 // bytes
+}
+
+// Defaults of Options, in bytes.
+const (
+	DefaultDeviceMemory = 96 << 20
+	DefaultMemory       = 2 << 30
+)
+
+// Options say what the device is and what the plan may use.
+type Options struct {
+	// DeviceMemory is the greatest resident memory, in bytes, that a process may
+	// need to apply the delta with the stock library. Default: DefaultDeviceMemory.
+	DeviceMemory int64
+	// DeviceTmp is the greatest need of temporary space on the device, in
+	// bytes. 0: any.
+	DeviceTmp int64
+	// Memory bounds the memory that is used here, in bytes. Default:
+	// DefaultMemory.
+	Memory int64
+	// Workers is the number of packs worked on at the same time. It does not
+	// change the delta. Default: the number of processors.
+	Workers int
+
+	// SourceLayouts and TargetLayouts tell what lies where in members, by the
+	// name of the member; "" is a file that is no SWU. They are hints.
+	SourceLayouts, TargetLayouts map[string]*layout.Layout
+
+	// Zstd is the device's libzstd, Bzip2 the compressor of patches.
+	Zstd  *codec.Zstd
+	Bzip2 *codec.Bzip2
+
+	// Load keeps the content of a reader where it can be addressed.
+	Load func(io.Reader) ([]byte, error)
+	// Scratch returns an unnamed temporary file.
+	Scratch func() (*os.File, error)
+
+	// Note receives what the user should know about the inputs.
+	Note func(string)
+}
+
+// ErrNotSmaller says that a delta would not be smaller than the target.
+var ErrNotSmaller = errors.New("the delta is not smaller than the target")
+
+// Result is what became of a plan.
+type Result struct {
+	Delta          []byte
+	TargetSHA256   digest.SHA256
+	SourceSHA256   digest.SHA256
+	DeviceMemory   int64 // predicted resident memory on the device, in bytes
+	DeviceTmp      int64 // predicted temporary space on the device, in bytes
+	Copied, Zeros  int64 // bytes of the target's content that are runs of the source, of zeros
+	Repeats, Fresh int64 // bytes that repeat others, bytes that nothing predicts
+	Packed         int64 // bytes of material in packs
+
+	explanation bytes.Buffer
+}
+
+// Explain writes what the delta consists of and why.
+func (r *Result) Explain(w io.Writer) error {
+	_, err := w.Write(r.explanation.Bytes())
+	return err
+}
+
+type maker struct {
+	Options
+	zstd   *codec.Zstd
+	source Input
+	target Input
+	old    []*payload
+	result Result
+}
+
+func (m *maker) load(r io.Reader) ([]byte, error) { return m.Load(r) }
+
+func (m *maker) notef(format string, args ...any) {
+	if m.Note != nil {
+		m.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+func (m *maker) explainf(format string, args ...any) {
+	fmt.Fprintf(&m.result.explanation, format+"\n", args...)
+}
+
+// Make makes a delta of profile 1.0: PAMZ version 0, little endian. It was
+// checked against the rules of the device, applied to source, and gave target.
+func Make(source, target Input, o Options) (*Result, error) {
+	if o.DeviceMemory == 0 {
+		o.DeviceMemory = DefaultDeviceMemory
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	m := &maker{Options: o, zstd: o.Zstd, source: source, target: target}
+	if source.Size == 0 {
+		return nil, fault.Dataf("the source is empty: a device cannot apply a delta to nothing")
+	}
+	if target.Size == 0 {
+		return nil, fault.Dataf("the target is empty")
+	}
+	var err error
+	if m.result.SourceSHA256, _, err = digest.SumReader(io.NewSectionReader(source, 0, source.Size)); err != nil {
+		return nil, err
+	}
+	if m.result.TargetSHA256, _, err = digest.SumReader(io.NewSectionReader(target, 0, target.Size)); err != nil {
+		return nil, err
+	}
+	if source.Size == target.Size && m.result.SourceSHA256 == m.result.TargetSHA256 {
+		return nil, fault.Dataf("source and target are the same file content")
+	}
+	if m.old, err = m.openPayloads(source, m.openOld); err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	members, err := m.openPayloads(target, m.openNew)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	diff := &pamz.Diff{
+		TargetLength: target.Size, TargetSHA256: m.result.TargetSHA256,
+		SourceLength: source.Size, SourceSHA256: m.result.SourceSHA256,
+	}
+	if diff.Chunks, err = m.chunks(members); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := pamz.Encode(&out, diff); err != nil {
+		return nil, err
+	}
+	m.result.Delta = out.Bytes()
+	if err := m.verify(); err != nil {
+		return nil, err
+	}
+	if int64(out.Len()) >= target.Size {
+		return nil, fault.Dataf("%w: %d bytes for %d", ErrNotSmaller, out.Len(), target.Size)
+	}
+	return &m.result, nil
+}
+
+// chunks returns the chunk table of the delta: large members of the target, and
+// what lies between them.
+func (m *maker) chunks(members []*payload) ([]*pamz.Item, error) {
+	all := newIndexOf(m.old)
+	var chunks []*pamz.Item
+	done := int64(0)
+	between := func(to int64) error {
+		if done == to {
+			return nil
+		}
+		b := make([]byte, to-done)
+		if _, err := io.ReadFull(io.NewSectionReader(m.target, done, to-done), b); err != nil {
+			return err
+		}
+		chunks = append(chunks, pamz.NewItem(int64(len(b)), digest.Sum(b), pamz.Remainder(b)))
+		done = to
+		return nil
+	}
+	for _, p := range members {
+		if p.length < smallMember && p.name != "" {
+			continue
+		}
+		if err := between(p.offset); err != nil {
+			return nil, err
+		}
+		item, err := m.member(p, all)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.describe(), err)
+		}
+		chunks = append(chunks, item)
+		done = p.offset + p.length
+	}
+	if err := between(m.target.Size); err != nil {
+		return nil, err
+	}
+	return chunks, nil
+}
+
+// member returns the chunk that makes one member of the target.
+func (m *maker) member(p *payload, all *index) (*pamz.Item, error) {
+	sum, n, err := digest.SumReader(io.NewSectionReader(m.target, p.offset, p.length))
+	if err != nil {
+		return nil, err
+	}
+	content, err := m.image(p, m.choose(p, all))
+	if err != nil {
+		return nil, err
+	}
+	if p.stored == codec.KindPlain {
+		return content, nil
+	}
+	return pamz.NewItem(n, sum, pamz.ZstdCompression(content, 1, 5, canonicalLevel)), nil
+}
+
+// choose returns the payloads of the source that serve p: the one with the same
+// name but for versions and compression, and those that share content with it.
+func (m *maker) choose(p *payload, all *index) []*payload {
+	if len(m.old) == 1 {
+		return m.old
+	}
+	hits := make([]int, len(m.old))
+	sum := 0
+	ends := make([]int, len(m.old))
+	at := 0
+	for i, q := range m.old {
+		at += len(q.data)
+		ends[i] = at
+	}
+	anchors(p.data, 0, len(p.data), func(end int, key uint32) {
+		all.lookup(p.data, end, key, func(oldEnd int) bool {
+			i, _ := slices.BinarySearch(ends, oldEnd)
+			hits[i]++
+			sum++
+			return false
+		})
+	})
+	var out []*payload
+	for i, q := range m.old {
+		if hits[i] > sum/64 || pattern(q.name) == pattern(p.name) {
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// newIndexOf indexes the content of payloads, put end to end.
+func newIndexOf(list []*payload) *index {
+	if len(list) == 1 {
+		return newIndex(list[0].data)
+	}
+	var all []byte
+	for _, p := range list {
+		all = append(all, p.data...)
+	}
+	return newIndex(all)
+}
+
+// verify holds the delta against the rules of the device, and applies it to the
+// source in the strictest way.
+func (m *maker) verify() error {
+	d, err := pamz.Decode(bytes.NewReader(m.result.Delta), int64(len(m.result.Delta)))
+	if err != nil {
+		return fmt.Errorf("read the new delta back: %w", err)
+	}
+	err = pamz.Apply(io.Discard, d, m.source, m.source.Size, pamz.ApplyOptions{
+		Zstd:    func() (*codec.Zstd, error) { return m.zstd, nil },
+		Scratch: m.Scratch,
+		Strict:  true,
+	})
+	if err != nil {
+		return fmt.Errorf("try the new delta: %w", err)
+	}
+	return nil
+}
+
+// parallel runs work(0) ... work(n-1), workers at a time, and returns the first
+// error by index.
+func parallel(n, workers int, work func(int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, max(workers, 1))
+	for i := range n {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			errs[i] = work(i)
+			<-slots
+		}()
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

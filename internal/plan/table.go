@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"slices"
+
+	"swudelta/internal/digest"
+	"swudelta/internal/pamz"
+)
+
+// placed is a range of the target that a pack makes, and where it lies in the
+// source of the table.
+type placed struct {
+	span
+	at int
+}
+
+func sortPlaces(p []placed) []placed {
+	slices.SortFunc(p, func(a, b placed) int { return a.from - b.from })
+	return p
+}
+
+// tableBuilder turns pieces into chunks, and joins what can be joined.
+type tableBuilder struct {
+	target []byte
+	places []placed
+	chunks []*pamz.Item
+
+	// The chunk that is being collected.
+	at, n, off int
+	zero       bool
+}
+
+// add adds the piece that follows on what was added before.
+func (t *tableBuilder) add(p piece) {
+	switch p.from {
+	case fromOld:
+		t.put(p.at, p.n, p.off, false)
+	case fromZero:
+		t.put(p.at, p.n, 0, true)
+	case fromPack:
+		t.copyPlaced(p.at, p.n, p.at)
+	case fromNew:
+		t.copyPlaced(p.at, p.n, p.off)
+	}
+}
+
+// copyPlaced makes target[at:at+n], which equals target[same:same+n], from
+// packs. Where the equal range is itself a repeat of an earlier one, it is no
+// place, and the piece that repeats it was recorded by repeat.
+func (t *tableBuilder) copyPlaced(at, n, same int) {
+	for n > 0 {
+		i, found := slices.BinarySearchFunc(t.places, same, func(p placed, v int) int {
+			switch {
+			case p.to <= v:
+				return -1
+			case p.from > v:
+				return 1
+			}
+			return 0
+		})
+		if !found {
+			panic("plan: a piece of the target is in no pack")
+		}
+		p := t.places[i]
+		k := min(n, p.to-same)
+		t.put(at, k, p.at+same-p.from, false)
+		if at != same {
+			// Later repeats may refer to this one.
+			t.places = slices.Insert(t.places, t.position(at), placed{span{at, at + k}, p.at + same - p.from})
+		}
+		at, same, n = at+k, same+k, n-k
+	}
+}
+
+// position is where a place that starts at at belongs.
+func (t *tableBuilder) position(at int) int {
+	i, _ := slices.BinarySearchFunc(t.places, at, func(p placed, v int) int { return p.from - v })
+	return i
+}
+
+func (t *tableBuilder) put(at, n, off int, zero bool) {
+	if t.n > 0 && t.zero == zero && (zero || t.off+t.n == off) {
+		t.n += n
+		return
+	}
+	t.flush()
+	t.at, t.n, t.off, t.zero = at, n, off, zero
+}
+
+func (t *tableBuilder) flush() {
+	for t.n > 0 {
+		n := t.n
+		r := pamz.CopySource(int64(t.off))
+		if t.zero {
+			n = min(n, maxNumber)
+			r = pamz.AllZero(int64(n))
+		}
+		t.chunks = append(t.chunks, pamz.NewItem(int64(n), digest.Sum(t.target[t.at:t.at+n]), r))
+		t.at, t.n, t.off = t.at+n, t.n-n, t.off+n
+	}
+}
