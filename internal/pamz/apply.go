@@ -15,7 +15,6 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
-	"swudelta/internal/fault"
 )
 
 // ApplyOptions says what Apply may use.
@@ -172,7 +171,7 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 		}
 		return nil
 	})
-	slices.SortFunc(in.copied, func(a, b extent) int { return int(min(1, max(-1, a.start-b.start))) })
+	slices.SortFunc(in.copied, extent.compare)
 	merged := in.copied[:0]
 	for _, e := range in.copied {
 		if n := len(merged); n > 0 && e.start <= merged[n-1].start+merged[n-1].size {
@@ -431,42 +430,86 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 }
 
 // compress writes item as the device's library compresses it.
-func (s *scope) compress(w io.Writer, r *Recipe, item *Item) (err error) {
-	var zw io.WriteCloser
-	if r.Op == OpZstdCompression {
-		level := int(r.Params[3].Number)
-		need := zstdMemory(level, item.Length)
-		if need > s.memory {
-			return fault.Dataf("zstd at level %d needs %d MiB of memory, %d MiB may be used", level, need>>20, s.memory>>20)
-		}
-		s.memory -= need
-		defer func() { s.memory += need }()
-		if s.opts.Zstd == nil {
-			return errors.New("no libzstd to compress with")
-		}
-		z, err := s.opts.Zstd()
-		if err != nil {
-			return err
-		}
-		if zw, err = z.NewCanonicalWriter(w, level); err != nil {
-			return err
-		}
-	} else {
-		if s.opts.Zlib == nil {
-			return errors.New("no zlib to compress with")
-		}
-		z, err := s.opts.Zlib()
-		if err != nil {
-			return err
-		}
-		if zw, err = z.NewWriter(w, codec.Container(r.Params[1].Number), int(int64(r.Params[2].Number))); err != nil {
-			return err
-		}
-	}
+func (s *scope) compress(w io.Writer, r *Recipe, item *Item) error {
+	zw := &compressor{s: s, w: w, recipe: r, content: item.Length}
+	defer zw.release()
 	if err := s.write(zw, item); err != nil {
 		return err
 	}
-	return zw.Close()
+	return zw.close()
+}
+
+// compressor opens the library's compressor when the first byte arrives. Before
+// that its memory serves the decoders that prepare the content.
+type compressor struct {
+	s        *scope
+	w        io.Writer
+	recipe   *Recipe
+	content  int64 // bytes that will arrive
+	reserved int64 // bytes of the memory for codecs
+	zw       io.WriteCloser
+}
+
+func (c *compressor) Write(p []byte) (int, error) {
+	if c.zw == nil {
+		if err := c.open(); err != nil {
+			return 0, err
+		}
+	}
+	return c.zw.Write(p)
+}
+
+func (c *compressor) open() (err error) {
+	if c.recipe.Op == OpZstdCompression {
+		level := int(c.recipe.Params[3].Number)
+		if err := c.s.reserve("zstd compression", zstdMemory(level, c.content)); err != nil {
+			return err
+		}
+		c.reserved = zstdMemory(level, c.content)
+		if c.s.opts.Zstd == nil {
+			return errors.New("no libzstd to compress with")
+		}
+		z, err := c.s.opts.Zstd()
+		if err != nil {
+			return err
+		}
+		c.zw, err = z.NewCanonicalWriter(c.w, level)
+		return err
+	}
+	if c.s.opts.Zlib == nil {
+		return errors.New("no zlib to compress with")
+	}
+	z, err := c.s.opts.Zlib()
+	if err != nil {
+		return err
+	}
+	c.zw, err = z.NewWriter(c.w, codec.Container(c.recipe.Params[1].Number), int(int64(c.recipe.Params[2].Number)))
+	return err
+}
+
+// close completes the stream. The content may be empty.
+func (c *compressor) close() error {
+	if c.zw == nil {
+		if err := c.open(); err != nil {
+			return err
+		}
+	}
+	return c.zw.Close()
+}
+
+func (c *compressor) release() { c.s.memory += c.reserved }
+
+// ErrMemory is the cause of errors about deltas that need more memory than
+// ApplyOptions.Memory.
+var ErrMemory = errors.New("more memory than allowed")
+
+// reserve takes n bytes of the memory for codecs.
+func (a *applier) reserve(what string, n int64) error {
+	if n > a.memory {
+		return fmt.Errorf("%s: %w: needs %d KiB, %d KiB left", what, ErrMemory, (n+1023)>>10, a.memory>>10)
+	}
+	a.memory -= n
+	return nil
 }
 
 // decompress writes the content of frame, whose old content is old if it has one.
@@ -479,12 +522,8 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 	code, short := codeInflate, codeInflateShort
 	var zr io.ReadCloser
 	switch r := it.Recipe; {
-	case r.Op == OpZstdDecompression:
-		code, short = codeZstd, codeZstdShort
-		zr, err = codec.NewZstdReader(in, window(codec.MaxWindow, s.memory))
-	case r.Op == OpZstdDelta:
-		code, short = codeZstd, codeZstdShort
-		zr, err = s.zstdDelta(in, old)
+	case r.Op == OpZstdDecompression || r.Op == OpZstdDelta:
+		return s.unzstd(w, in, it.Length, old)
 	case r.Op == OpGzDecompression || r.Params[1].Number == ContainerGzip:
 		zr, err = codec.NewGzipReader(in, false)
 	case r.Params[1].Number == ContainerZlib:
@@ -499,26 +538,47 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 	return s.drain(w, zr, it.Length, code, short)
 }
 
-// zstdDelta opens frames that were made with old as their prefix. Devices and we
-// hold the whole of it in memory.
-func (s *scope) zstdDelta(frames io.Reader, old *Item) (io.ReadCloser, error) {
-	if old.Length > s.memory {
-		return nil, fault.Dataf("zstd prefix of %d MiB is more than the %d MiB of memory that may be used", old.Length>>20, s.memory>>20)
+// unzstd writes n bytes of the content of zstd frames, which were made with old,
+// if that is not nil, as their prefix. Devices and we hold the whole of it in
+// memory.
+func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item) (err error) {
+	var dict []byte
+	limit := int64(codec.MaxWindow)
+	before := s.memory
+	defer func() { s.memory = before }()
+	if old != nil {
+		if err := s.reserve("zstd prefix", old.Length); err != nil {
+			return err
+		}
+		view, err := s.open(old)
+		if err != nil {
+			return err
+		}
+		dict = make([]byte, old.Length)
+		if got, err := view.ReadAt(dict, 0); got < len(dict) {
+			return noEOF(err)
+		}
+		limit = codec.MaxDictWindow
 	}
-	view, err := s.open(old)
+	// The decoder refuses larger windows; the first frame's is looked at here,
+	// because memory is for the user to give and not the data's fault.
+	if window := zstdWindow(frames); window <= limit {
+		if err := s.reserve("zstd window", window); err != nil {
+			return err
+		}
+		limit = min(limit, max(window+s.memory, 1<<10))
+	}
+	var zr io.ReadCloser
+	if old != nil {
+		zr, err = codec.NewZstdDictReader(frames, dict, limit)
+	} else {
+		zr, err = codec.NewZstdReader(frames, limit)
+	}
 	if err != nil {
-		return nil, err
+		return coded(codeZstd, err)
 	}
-	dict := make([]byte, old.Length)
-	if n, err := view.ReadAt(dict, 0); n < len(dict) {
-		return nil, noEOF(err)
-	}
-	return codec.NewZstdDictReader(frames, dict, window(codec.MaxDictWindow, s.memory-old.Length))
-}
-
-// window is the largest zstd window for a decoder that may take memory bytes.
-func window(limit, memory int64) int64 {
-	return max(1<<10, min(limit, memory))
+	defer zr.Close()
+	return s.drain(w, zr, n, codeZstd, codeZstdShort)
 }
 
 // drain writes the next n bytes of r, whatever may follow them. Faults of the
@@ -793,4 +853,58 @@ func (t *tap) close() error {
 		}
 	}
 	return nil
+}
+
+// previewLimit bounds what OpenNested produces in memory, in bytes.
+const previewLimit = 64 << 20
+
+// OpenNested decodes the delta inside it, an item of d whose recipe is OpNested.
+// A delta that is made out of the source cannot be opened this way, nor one whose
+// making takes more than 64 MiB.
+func (d *Diff) OpenNested(it *Item) (*Diff, error) {
+	if err := it.Recipe.checkShape(); err != nil || it.Recipe.Op != OpNested {
+		return nil, err
+	}
+	content, err := d.preview(it.Recipe.Params[0].Item)
+	if err != nil {
+		return nil, err
+	}
+	return d.decodeNested(it, content)
+}
+
+// preview produces an item that does not depend on source or target.
+func (d *Diff) preview(it *Item) (*io.SectionReader, error) {
+	seen := map[*Item]bool{}
+	var independent func(it *Item) error
+	independent = func(it *Item) error {
+		r := it.Recipe
+		if it.Length == 0 || seen[it] {
+			return nil
+		}
+		seen[it] = true
+		if r.Op == OpCopySource || r.fromTarget() {
+			return errorf(codeOther, "%v: content is not in the delta", r.Op)
+		}
+		if err := d.checkRecipe(it, 0); err != nil {
+			return err
+		}
+		for _, p := range r.Params {
+			if p.Item != nil {
+				if err := independent(p.Item); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := independent(it); err != nil {
+		return nil, err
+	}
+	a := newApplier(d, ApplyOptions{})
+	a.arena.store = &memory{limit: previewLimit}
+	view, err := a.newScope(d, &info{}, io.NewSectionReader(zeros{}, 0, 0), 0).open(it)
+	if err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(view, 0, it.Length), nil
 }

@@ -370,6 +370,5 @@ func (d *decoder) remainder() error {
 	}
 	d.diff.rest = rest
 	d.diff.Account.Remainder = d.pos - start
-	d.diff.Account.RemainderContent = size
 	return nil
 }

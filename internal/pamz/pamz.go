@@ -67,13 +67,11 @@ type remainder struct {
 
 // Account is the size of each part of a file, in bytes.
 type Account struct {
-	Header    int64 // magic number, version, target, source
-	Table     int64 // chunks, or version 2's recipes
-	Inline    int64 // inline assets, with their length field
-	Remainder int64 // deflated, with its length fields
-	Archives  int64 // version 2's nested archives
-
-	RemainderContent int64 // the remainder before it was deflated
+	Header    int64 `json:"header"`    // magic number, version, target, source
+	Table     int64 `json:"table"`     // chunks, or version 2's recipes
+	Inline    int64 `json:"inline"`    // inline assets, with their length field
+	Remainder int64 `json:"remainder"` // deflated, with its length fields
+	Archives  int64 `json:"archives"`  // what frames version 2's nested archives
 }
 
 // Kind is what an item calls itself. It has a meaning only in OpCopy's

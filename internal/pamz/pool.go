@@ -4,6 +4,7 @@ package pamz
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -46,13 +47,7 @@ type key struct {
 func (it *Item) key() key { return key{it.Length, it.SHA256} }
 
 func (k key) compare(o key) int {
-	if k.length != o.length {
-		if k.length < o.length {
-			return -1
-		}
-		return 1
-	}
-	return bytes.Compare(k.sum[:], o.sum[:])
+	return cmp.Or(cmp.Compare(k.length, o.length), bytes.Compare(k.sum[:], o.sum[:]))
 }
 
 // node is a thing of the pool.

@@ -4,6 +4,7 @@ package pamz
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -67,6 +68,10 @@ type store interface {
 
 // extent is a range of an arena.
 type extent struct{ start, size int64 }
+
+func (e extent) compare(o extent) int {
+	return cmp.Or(cmp.Compare(e.start, o.start), cmp.Compare(e.size, o.size))
+}
 
 // arena gives out room in one scratch file, so that many pieces need neither
 // many descriptors nor more space than what is in use at a time.

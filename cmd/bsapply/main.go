@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+
+// Bsapply rebuilds a file from an older one and a delta.
+//
+// Usage:
+//
+//	bsapply [--sha256 HEX] [--memory SIZE] [--libzstd FILE] [--device-libzstd VERSION] SOURCE [DELTA]
+//
+// DELTA is a PAMZ file of any version and byte order, or a BSDIFF40 patch. Exit
+// status 3 says that SOURCE is not what DELTA was made from, or that DELTA is
+// malformed, cut short, or does not make the target that it promises.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/codec"
+	"swudelta/internal/digest"
+	"swudelta/internal/pamz"
+	"swudelta/internal/tool"
+)
+
+func main() { tool.Main(app) }
+
+var app = &tool.Command{
+	Name:    "bsapply",
+	Usage:   "[--sha256 HEX] SOURCE [DELTA]",
+	Summary: "Rebuild a file from an older one and a delta, and verify it.",
+	Description: `
+DELTA is what the Device Update delta processor reads (PAMZ, version 0 of either byte
+order or version 2), or a BSDIFF40 patch.
+
+SOURCE, every chunk of the target and the target itself are verified, except that a
+BSDIFF40 patch has no digests: --sha256 gives one. With -o nothing appears under that
+name unless it is right; on standard output a reader must wait for status 0.
+An error that the delta processor knows is named with its number.
+
+Memory does not grow with the files. What must be read at random but can only be
+produced front to back is kept in TMPDIR, in a file without a name. SOURCE and DELTA
+are read at random, and copied there if they are pipes.
+
+Images that the device compresses with zstd need a libzstd with the device's bytes: the
+one that --libzstd names; the one that scripts/get-libzstd left in the user's cache
+folder; the system's, if its bytes are the device's.`,
+	Example: `
+$ bsapply -o target.swu source.swu update.diff
+$ bsapply source.swu < update.diff | cmp - target.swu`,
+	MinArgs: 1,
+	MaxArgs: 2,
+	Flags: []tool.Flag{
+		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
+		&tool.Size{Name: "memory", Arg: "SIZE", Value: 64 << 20, Help: "memory for compressors and decompressors"},
+		&tool.String{Name: "libzstd", Arg: "FILE", Help: "the libzstd to use"},
+		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device (default " + codec.DefaultZstdVersion + ", with --libzstd that of FILE)"},
+	},
+	Run: run,
+}
+
+func run(c *tool.Context) error {
+	var want digest.SHA256
+	if c.IsSet("sha256") {
+		var err error
+		if want, err = digest.Parse(c.String("sha256")); err != nil {
+			return tool.Usagef("--sha256: %v", err)
+		}
+	}
+	if c.IsSet("libzstd") || c.IsSet("device-libzstd") {
+		if _, err := openZstd(c); err != nil {
+			return err
+		}
+	}
+	source, err := c.InputAt(0)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	delta, err := c.InputAt(1)
+	if err != nil {
+		return err
+	}
+	defer delta.Close()
+	apply, err := applier(c, source, delta, want)
+	if err != nil {
+		return fmt.Errorf("%s: %w", delta.Name(), err)
+	}
+	return c.Output(func(w io.Writer) error {
+		if err := apply(w); err != nil {
+			return fmt.Errorf("%s: %w", delta.Name(), err)
+		}
+		return nil
+	})
+}
+
+// applier returns the function that writes the target. Unless want is zero, it is
+// the target's digest.
+func applier(c *tool.Context, source, delta *tool.File, want digest.SHA256) (func(io.Writer) error, error) {
+	if h, err := bsdiff.Parse(delta, delta.Size()); err == nil {
+		return func(w io.Writer) error { return patch(w, source, delta, h, want) }, nil
+	}
+	d, err := pamz.Decode(delta, delta.Size())
+	if err != nil {
+		return nil, err
+	}
+	if !want.IsZero() {
+		if err := digest.Check(d.TargetSHA256, want); err != nil {
+			return nil, fmt.Errorf("target: %w", err)
+		}
+	}
+	bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
+	return func(w io.Writer) error {
+		err := pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
+			Zstd:     func() (*codec.Zstd, error) { return openZstd(c) },
+			Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+			Scratch:  c.Scratch,
+			Memory:   c.Size("memory"),
+			Progress: bar.Add,
+		})
+		if errors.Is(err, pamz.ErrMemory) {
+			return tool.Hint(err, "allow more with --memory")
+		}
+		return err
+	}, nil
+}
+
+// patch applies a BSDIFF40 patch.
+func patch(w io.Writer, source, delta *tool.File, h bsdiff.Header, want digest.SHA256) error {
+	sum := digest.NewWriter(w)
+	if err := bsdiff.Apply(sum, source, source.Size(), delta, delta.Size(), h.NewSize); err != nil {
+		return fmt.Errorf("apply patch: %w", err)
+	}
+	if !want.IsZero() {
+		if err := digest.Check(sum.Sum(), want); err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+	}
+	return nil
+}
+
+func openZstd(c *tool.Context) (*codec.Zstd, error) {
+	z, err := codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")})
+	if errors.Is(err, codec.ErrVersion) {
+		return nil, tool.Usagef("--device-libzstd: %v", err)
+	}
+	if err == nil {
+		c.Verbosef("libzstd %s: %s", z.Version(), z.Path())
+	}
+	return z, err
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+
+// Bsdump shows what a delta is made of.
+//
+// Usage:
+//
+//	bsdump [--check 1.0|3.0] [DELTA]
+//
+// DELTA is a PAMZ file or a BSDIFF40 patch; the product is JSON. With --check the
+// rules of a device profile that it breaks go to standard error, one a line, and
+// the exit status is 3 if there are any. Exit status 3 also says that DELTA is
+// malformed or cut short.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/fault"
+	"swudelta/internal/pamz"
+	"swudelta/internal/tool"
+)
+
+func main() { tool.Main(app) }
+
+var app = &tool.Command{
+	Name:    "bsdump",
+	Usage:   "[--check 1.0|3.0] [DELTA]",
+	Summary: "Print the structure of a delta as JSON: header, recipes, and where its bytes are.",
+	Description: `
+For each delta, and each delta inside it, there are target and source, the bytes of
+each part of the file, what each kind of recipe takes and makes, and the chunks with
+what they are made of. "device" is what applying it will cost a device with the stock
+library of the generation it is made for: resident memory and space in /tmp, in bytes.
+doc/format.md describes the recipes.
+
+With --check the delta is held against the rules of a device profile. Each rule that
+it breaks is a line on standard error, and the exit status is 3. Whether it makes the
+right target is for bsapply to say.`,
+	Example: `
+$ bsdump update.diff | jq .bytes
+$ bsdump update.diff | jq '.. | .delta?.recipes? // empty'
+$ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
+	MaxArgs: 1,
+	Flags: []tool.Flag{
+		&tool.String{Name: "check", Arg: "PROFILE", Help: "hold the delta against the rules of a device generation: 1.0 or 3.0"},
+	},
+	Run: run,
+}
+
+// dump is the product for a PAMZ file.
+type dump struct {
+	*pamz.Description
+	Device device `json:"device"`
+}
+
+type device struct {
+	Profile pamz.Profile `json:"profile"`
+	*pamz.Report
+}
+
+// patch is the product for a BSDIFF40 patch.
+type patch struct {
+	Format  string `json:"format"`
+	Size    int64  `json:"size"`
+	NewSize int64  `json:"new_size"`
+	Control int64  `json:"control"`
+	Diff    int64  `json:"diff"`
+	Extra   int64  `json:"extra"`
+}
+
+func run(c *tool.Context) error {
+	var profile pamz.Profile
+	if c.IsSet("check") {
+		var err error
+		if profile, err = pamz.ParseProfile(c.String("check")); err != nil {
+			return tool.Usagef("--check: %v", err)
+		}
+	}
+	in, err := c.InputAt(0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	product, violations, err := describe(in, profile)
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.Name(), err)
+	}
+	err = c.TextOutput(func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", " ")
+		return enc.Encode(product)
+	})
+	if err != nil || len(violations) == 0 {
+		return err
+	}
+	for _, v := range violations {
+		fmt.Fprintf(c.Stderr(), "%s: %v\n", in.Name(), v)
+	}
+	return fault.Dataf("%s: not fit for devices of profile %s: rules broken: %d", in.Name(), profile, len(violations))
+}
+
+func describe(in *tool.File, profile pamz.Profile) (product any, violations []pamz.Violation, err error) {
+	if h, err := bsdiff.Parse(in, in.Size()); err == nil {
+		if profile != "" {
+			violations = []pamz.Violation{{Rule: "a bare BSDIFF40 patch, which the delta processor does not read"}}
+		}
+		return patch{"bsdiff40", in.Size(), h.NewSize, h.Control, h.Diff, in.Size() - 32 - h.Control - h.Diff}, violations, nil
+	}
+	d, err := pamz.Decode(in, in.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	description, err := d.Describe()
+	if err != nil {
+		return nil, nil, err
+	}
+	as := profile
+	if as == "" {
+		if as = pamz.Profile10; d.Order == pamz.BigEndian {
+			as = pamz.Profile30
+		}
+	}
+	report, violations, err := pamz.Check(d, as)
+	if err != nil {
+		return nil, nil, err
+	}
+	if profile == "" {
+		violations = nil
+	}
+	return dump{description, device{as, report}}, violations, nil
+}
