@@ -67,6 +67,16 @@ func zstdOf(t testing.TB, version string) *Zstd {
 	return z
 }
 
+// anyZstd returns a libzstd for what holds of every version.
+func anyZstd(t testing.TB) *Zstd {
+	t.Helper()
+	z, err := loadZstd("libzstd.so.1")
+	if err != nil {
+		z = zstdOf(t, "")
+	}
+	return z
+}
+
 func zlibOf(t testing.TB) *Zlib {
 	t.Helper()
 	z, err := OpenZlib("")

@@ -305,7 +305,7 @@ func TestDictionary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	frame := output(t, nil, "zstd", "-q", "--patch-from="+oldFile, "-c", newFile)
+	frame := output(t, nil, "zstd", "-qq", "--patch-from="+oldFile, "-c", newFile)
 	if len(frame) > 2000 {
 		t.Fatalf("the frame has %d bytes: no use of the dictionary", len(frame))
 	}
