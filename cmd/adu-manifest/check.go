@@ -56,7 +56,7 @@ func check(c *tool.Context) error {
 		return err
 	}
 	if n := len(manifest.Errors(findings)); n > 0 {
-		return fault.Dataf("%s: %d errors", in.Name(), n)
+		return fault.Dataf("%s: faulty (%d of the findings are errors)", in.Name(), n)
 	}
 	return nil
 }

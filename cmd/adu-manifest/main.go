@@ -23,10 +23,8 @@ import (
 func main() { tool.Main(app) }
 
 var app = &tool.Command{
-	Name: "adu-manifest",
-	Usage: "--provider P --name N --version V --compat KEY=VALUE,... [--delta F ...] TARGET\n" +
-		"       adu-manifest --config FILE [FLAG ...] [TARGET]\n" +
-		"       adu-manifest --check [--files DIR] [--source-manifest F ...] [MANIFEST]",
+	Name:    "adu-manifest",
+	Usage:   "--provider P --name N --version V --compat KEY=VALUE,... [--delta F ...] TARGET | --config F [TARGET] | --check [MANIFEST]",
 	Summary: "Make the import manifest of an update, or check one.",
 	Description: `
 TARGET is the SWU that devices get. Each delta (PAMZ, as bsdelta and DiffGenTool write

@@ -34,13 +34,13 @@ func ParseOwner(s string) (Owner, error) {
 	}
 	if name != "" {
 		u, err := user.Lookup(name)
-		if err != nil {
-			if u, err = user.LookupId(name); err != nil && (colon && group == "" || !isID(name)) {
-				return o, fmt.Errorf("owner %q: %w", s, err)
+		if err != nil && isID(name) {
+			if u, err = user.LookupId(name); err != nil && !(colon && group == "") {
+				u, err = &user.User{Uid: name}, nil // a number needs no account
 			}
 		}
-		if u == nil {
-			u = &user.User{Uid: name, Gid: "-1"} // a number without an account
+		if err != nil {
+			return o, fmt.Errorf("owner %q: %w", s, err)
 		}
 		if o.UID, err = strconv.Atoi(u.Uid); err != nil {
 			return o, fmt.Errorf("owner %q: %w", s, err)
