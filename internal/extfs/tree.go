@@ -92,11 +92,11 @@ func (s *scan) addFile(path string, n *inode) ([]layout.Piece, error) {
 		switch {
 		case n.flags&flagInline != 0:
 			inline = true
-			pieces, err = s.inlinePieces(n, n.size)
+			pieces, err = s.inlinePieces(n)
 		case n.kind == layout.Symlink && n.flags&flagExtents == 0 && n.size < rootSize:
 			// A fast link: the target stands in place of block pointers.
 			inline = true
-			pieces, err = s.inlinePieces(n, n.size)
+			pieces, err = s.inlinePieces(n)
 		default:
 			pieces, err = s.pieces(n)
 		}
