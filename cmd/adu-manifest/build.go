@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strconv"
-	"time"
 
 	"swudelta/internal/digest"
 	"swudelta/internal/manifest"
@@ -69,87 +66,6 @@ func build(c *tool.Context) error {
 		}
 		return nil
 	})
-}
-
-// describe gathers the description: flags and operand before --config.
-func describe(c *tool.Context) (*manifest.Update, error) {
-	u := new(manifest.Update)
-	if path := c.String("config"); path != "" {
-		in, err := c.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer in.Close()
-		if u, err = manifest.ReadUpdate(in, filepath.Dir(path)); err != nil {
-			return nil, fmt.Errorf("%s: %w", in.Name(), err)
-		}
-	}
-	for flag, field := range map[string]*string{
-		"provider": &u.Provider, "update-provider": &u.Provider, "name": &u.Name, "update-name": &u.Name,
-		"version": &u.Version, "update-version": &u.Version, "description": &u.Description,
-		"installed-criteria": &u.InstalledCriteria, "script": &u.Script, "handler": &u.Handler,
-	} {
-		if !c.IsSet(flag) {
-			continue
-		}
-		if c.IsSet("update-" + flag) {
-			return nil, tool.Usagef("--%s and --update-%s are the same", flag, flag)
-		}
-		*field = c.String(flag)
-	}
-	if c.IsSet("is-deployable") {
-		v, err := strconv.ParseBool(c.String("is-deployable"))
-		if err != nil {
-			return nil, tool.Usagef("--is-deployable: got %q, want true or false", c.String("is-deployable"))
-		}
-		u.IsDeployable = &v
-	}
-	if c.IsSet("compat") {
-		u.Compatibility = nil
-	}
-	for _, s := range c.Strings("compat") {
-		set, err := manifest.ParseCompatibility(s)
-		if err != nil {
-			return nil, tool.Usagef("--compat: %v", err)
-		}
-		u.Compatibility = append(u.Compatibility, set)
-	}
-	for _, s := range c.Strings("property") {
-		p, err := manifest.ParseProperty(s)
-		if err != nil {
-			return nil, tool.Usagef("--property: %v", err)
-		}
-		u.HandlerProperties = u.HandlerProperties.With(p)
-	}
-	if c.IsSet("delta") {
-		u.Deltas = c.Strings("delta")
-	}
-	if c.Bool("seed") {
-		u.Seed = true
-	}
-	if len(c.Args()) > 0 {
-		u.Target = c.Arg(0)
-	}
-	return u, nil
-}
-
-// created returns the time of creation.
-func created(c *tool.Context) (time.Time, error) {
-	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n < 0 || n > 253402300799 { // the year 9999
-			return time.Time{}, tool.Usagef("SOURCE_DATE_EPOCH is %q, want seconds since 1970", s)
-		}
-		return time.Unix(n, 0), nil
-	}
-	if s := c.String("created"); s != "" {
-		t, err := time.Parse(time.RFC3339Nano, s)
-		if err != nil {
-			return t, tool.Usagef("--created: got %q, want a time such as 2025-01-15T10:00:00Z", s)
-		}
-		return t, nil
-	}
-	return time.Now(), nil
 }
 
 // load hashes a file, and reads what it says of itself if it is a delta.

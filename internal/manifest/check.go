@@ -393,7 +393,7 @@ func (c *checker) checkName(name, where string, set *fileSet) {
 
 func (c *checker) checkSize(s, where string) {
 	n, err := strconv.ParseFloat(s, 64)
-	if err != nil && !math.IsInf(n, 0) || n < 1 || n > maxFileSize {
+	if err != nil && !math.IsInf(n, 0) || n < 1 || n > float64(maxFileSize) {
 		c.schemaf(where, "got %s, want 1 to %d bytes", s, maxFileSize)
 		return
 	}

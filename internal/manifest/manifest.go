@@ -29,13 +29,17 @@ const (
 
 // Limits of the service and its schema.
 const (
-	MaxDeltas   = 4          // related files of a file
-	maxFiles    = 10         // of an update
-	maxFileSize = 2147483648 // bytes of one file, and of all files of an update
-	maxName     = 255        // characters of a file name
-	maxPart     = 2147483647 // of a version
-	version4    = "4.0"      // manifest versions
-	version5    = "5.0"      //
+	MaxDeltas   = 4                 // related files of a file
+	maxFiles    = 10                // of an update
+	maxFileSize = int64(2147483648) // bytes of one file, and of all files of an update
+	maxName     = 255               // characters of a file name
+	maxPart     = 2147483647        // of a version
+)
+
+// Versions of manifests.
+const (
+	version4 = "4.0" // knows no deltas
+	version5 = "5.0"
 )
 
 // UpdateID names an update.

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"swudelta/internal/digest"
+	"swudelta/internal/fault"
+	"swudelta/internal/sdc"
+	"swudelta/internal/tool"
+)
+
+func (s *selection) install() error {
+	how := sdc.Installation{Owner: sdc.KeepOwner, Write: s.WriteFile}
+	var err error
+	if how.Mode, err = sdc.ParseMode(s.String("mode")); err != nil {
+		return tool.Usagef("--mode: %v", err)
+	}
+	if owner := s.String("owner"); owner != "" {
+		if how.Owner, err = sdc.ParseOwner(owner); err != nil {
+			return tool.Usagef("--owner: %v", err)
+		}
+	}
+	wanted := slices.Clone(s.digests)
+	limited := s.IsSet("sha256") || s.IsSet("manifest")
+	var done []string
+	for i := range max(1, len(s.Args())) {
+		in, err := s.InputAt(i)
+		if err != nil {
+			return err
+		}
+		path, err := s.installOne(in, limited, wanted, how)
+		in.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", in.Name(), err)
+		}
+		done = append(done, path)
+	}
+	return s.print(done)
+}
+
+// installOne hashes the file to learn its path, and again while it is copied.
+func (s *selection) installOne(in *tool.File, limited bool, wanted []digest.SHA256, how sdc.Installation) (string, error) {
+	read := func() io.Reader {
+		return s.NewProgress("reading "+in.Name(), in.Size()).Reader(io.NewSectionReader(in, 0, in.Size()))
+	}
+	d, size, err := digest.SumReader(read())
+	if err != nil {
+		return "", err
+	}
+	if limited && !slices.Contains(wanted, d) {
+		return "", fault.Dataf("%w: sha256 %s is not among those asked for", digest.ErrMismatch, d)
+	}
+	if err := s.add(d); err != nil {
+		return "", err
+	}
+	path, err := sdc.SHA256Path(s.base, s.provider, d)
+	if err != nil {
+		return "", err
+	}
+	return path, sdc.Install(path, read(), size, d, how)
+}
+
+func (s *selection) verify() error {
+	if err := s.operands(false); err != nil {
+		return err
+	}
+	paths := s.paths
+	if len(paths) == 0 && s.String("manifest") == "" {
+		list, err := s.cached()
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			paths = append(paths, e.Path)
+		}
+	}
+	var good []string
+	bad, absent := 0, 0
+	for _, path := range paths {
+		switch err := sdc.Verify(path); {
+		case err == nil:
+			good = append(good, path)
+		case fault.IsData(err):
+			s.Warnf("%s: %v", path, err)
+			bad++
+		case errors.Is(err, fs.ErrNotExist):
+			absent++
+		default:
+			return err
+		}
+	}
+	if err := s.print(good); err != nil {
+		return err
+	}
+	switch {
+	case bad > 0:
+		return fault.Dataf("%s: %d of %d files are not what their names say", s.base, bad, bad+len(good))
+	case absent > 0 && len(good) == 0:
+		return fmt.Errorf("%s: %w", paths[0], fs.ErrNotExist)
+	}
+	return nil
+}
+
+// cached lists the cache, or the part of one provider.
+func (s *selection) cached() ([]sdc.Entry, error) {
+	list, err := sdc.List(s.base)
+	return slices.DeleteFunc(list, func(e sdc.Entry) bool {
+		return s.provider != "" && e.Provider != sdc.Sanitize(s.provider)
+	}), err
+}
+
+func (s *selection) list() error {
+	if len(s.Args()) > 0 || s.IsSet("sha256") || s.IsSet("manifest") {
+		return tool.Usagef("--list takes no SWU, digest or manifest")
+	}
+	list, err := s.cached()
+	if err != nil {
+		return err
+	}
+	return s.print(paths(list))
+}
+
+func (s *selection) prune(limit int64) error {
+	if err := s.operands(false); err != nil {
+		return err
+	}
+	removed, err := sdc.Prune(s.base, limit, func(path string) bool { return slices.Contains(s.paths, path) })
+	return errors.Join(s.print(paths(removed)), err)
+}
+
+func paths(list []sdc.Entry) []string {
+	var p []string
+	for _, e := range list {
+		p = append(p, e.Path)
+	}
+	return p
+}
