@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+
+package sign
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"swudelta/internal/fault"
+	"swudelta/internal/tooltest"
+)
+
+// files writes a key, its certificate and its public key for openssl.
+func files(t *testing.T, dir string, id *identity) (key, cert, pub string) {
+	name := fmt.Sprintf("%s-%T", id.cert.Subject.CommonName, id.key)
+	return write(t, dir, name+".key", pemOf("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(id.key)))),
+		write(t, dir, name+".pem", pemOf("CERTIFICATE", id.cert.Raw)),
+		write(t, dir, name+".pub", pemOf("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(id.key.Public()))))
+}
+
+// OpenSSL verifies ours, we verify OpenSSL's, and for CMS with RSA both are the same.
+func TestOpenSSL(t *testing.T) {
+	tooltest.Need(t, "openssl")
+	dir := t.TempDir()
+	in := write(t, dir, "sw-description", text)
+	theirs := filepath.Join(dir, "theirs.sig")
+	openssl := func(args string, more ...string) error {
+		cmd := exec.Command("openssl", append(strings.Fields(args), more...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		}
+		return nil
+	}
+	pss := "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:"
+	for _, c := range schemes {
+		id := issue(c.key(), "signer", nil, nil)
+		key, cert, pub := files(t, dir, id)
+		s := must(NewSigner(c.scheme, id.key, public(id), now))
+		sig := must(s.Sign(text))
+		ours := write(t, dir, "ours.sig", sig)
+		var sign, verify []string
+		switch c.scheme {
+		case CMS:
+			for _, v := range []string{"", " -nodetach", " -noattr", " -md sha512", " -noattr -md sha384"} {
+				sign = append(sign, "cms -sign -nosmimecap -binary -outform DER -signer "+cert+" -inkey "+key+" -in "+in+" -out "+theirs+v)
+			}
+			verify = []string{"cms -verify -binary -inform DER -in " + ours + " -content " + in + " -CAfile " + cert + " -purpose smimesign -out /dev/null"}
+		case RSAPSS:
+			for _, salt := range []string{"-2", "32", "-1", "20"} {
+				sign = append(sign, "dgst -sha256 "+pss+salt+" -sign "+key+" -out "+theirs+" "+in)
+			}
+			verify = []string{"dgst -sha256 " + pss + "-2 -verify " + pub + " -signature " + ours + " " + in, "dgst -sha256 " + pss + "222 -verify " + pub + " -signature " + ours + " " + in}
+		default:
+			sign = []string{"dgst -sha256 -sign " + key + " -out " + theirs + " " + in}
+			verify = []string{"dgst -sha256 -verify " + pub + " -signature " + ours + " " + in}
+		}
+		for _, args := range verify {
+			if err := openssl(args); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, args := range sign {
+			if err := openssl(args); err != nil {
+				t.Error(err)
+				continue
+			}
+			got := must(os.ReadFile(theirs))
+			for _, scheme := range []Scheme{c.scheme, ""} {
+				if good, err := public(id).Verify(scheme, text, got, now); err != nil || good.Scheme != c.scheme {
+					t.Errorf("openssl %s: %v, %v", args, good, err)
+				}
+			}
+			if c.scheme == CMS && strings.HasSuffix(args, " -noattr") && c.key().Public() == keys.rsa().Public() && !bytes.Equal(got, sig) {
+				t.Errorf("not what openssl makes:\n got %s\nwant %s", hex.EncodeToString(sig), hex.EncodeToString(got))
+			}
+			if c.scheme == RSA && !bytes.Equal(got, sig) {
+				t.Error("not what openssl makes")
+			}
+		}
+	}
+	// Certificates of the chain go along, in the same order.
+	root := issue(keys.rsa(), "root", nil, isCA)
+	middle := issue(keys.rsa2(), "middle", root, isCA)
+	leaf := issue(keys.rsa(), "leaf", middle, nil)
+	key, cert, _ := files(t, dir, leaf)
+	_, rootCert, _ := files(t, dir, root)
+	more := write(t, dir, "more.pem", append(pemOf("CERTIFICATE", middle.cert.Raw), pemOf("CERTIFICATE", root.cert.Raw)...))
+	sig := must(must(NewSigner(CMS, leaf.key, public(leaf, middle, root), now)).Sign(text))
+	if err := openssl("cms -sign -noattr -binary -outform DER -signer", cert, "-inkey", key, "-certfile", more, "-in", in, "-out", theirs); err != nil {
+		t.Error(err)
+	} else if got := must(os.ReadFile(theirs)); !bytes.Equal(got, sig) {
+		t.Errorf("chain: not what openssl makes:\n got %x\nwant %x", sig, got)
+	}
+	if err := openssl("cms -verify -binary -inform DER -in", write(t, dir, "ours.sig", sig), "-content", in, "-CAfile", rootCert, "-purpose", "smimesign", "-out", "/dev/null"); err != nil {
+		t.Error(err)
+	}
+	// Two signers are good only if both are trusted.
+	other := issue(keys.ec(), "other", nil, nil)
+	otherKey, otherCert, _ := files(t, dir, other)
+	if err := openssl("cms -sign -binary -outform DER -signer", cert, "-inkey", key, "-signer", otherCert, "-inkey", otherKey, "-certfile", more, "-in", in, "-out", theirs); err != nil {
+		t.Fatal(err)
+	}
+	two := must(os.ReadFile(theirs))
+	if good, err := public(root, other).Verify("", text, two, now); err != nil || len(good.Signers) != 2 {
+		t.Error(good, err)
+	}
+	if _, err := public(root).Verify("", text, two, now); !fault.IsData(err) {
+		t.Error(err)
+	}
+	// Without -binary the text is changed before it is signed; PEM is not DER.
+	for args, want := range map[string]string{"-outform DER": "it is of another text", "-binary -outform PEM": "it is PEM"} {
+		if err := openssl("cms -sign "+args, "-signer", cert, "-inkey", key, "-in", in, "-out", theirs); err != nil {
+			t.Error(err)
+		}
+		if _, err := public(root, middle).Verify(CMS, text, must(os.ReadFile(theirs)), now); !fault.IsData(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+// swupdate runs the client and reports whether it accepts the archive.
+func swupdate(t *testing.T, archive, cert string) (bool, string) {
+	t.Helper()
+	dir := t.TempDir()
+	out := must(os.Create(filepath.Join(dir, "out")))
+	defer out.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "swupdate", "-c", "-k", cert, "-H", "board:1.0", "-e", "stable,copy1", "-i", archive)
+	// Its control sockets lie in TMPDIR. It may leave a child behind that holds
+	// the output open, so that goes into a file and the group is killed.
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Run()
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	log := string(must(os.ReadFile(out.Name())))
+	return strings.Contains(log, "SWUPDATE successful") && !strings.Contains(log, "[ERROR]"), log
+}
+
+// The client that Debian builds takes our CMS signatures.
+func TestSWUpdate(t *testing.T) {
+	tooltest.Need(t, "swupdate", "cpio")
+	root := issue(keys.rsa(), "root", nil, isCA)
+	middle := issue(keys.rsa2(), "middle", root, isCA)
+	leaf := issue(keys.ec(), "leaf", middle, nil)
+	direct := issue(keys.ec(), "direct", root, nil)
+	rsaSelf, ecSelf := issue(keys.rsa(), "rsa", nil, nil), issue(keys.ec384(), "ec", nil, nil)
+	for _, c := range []struct {
+		what   string
+		signer []*identity
+		trust  []*identity
+		scheme Scheme
+		want   bool
+	}{
+		{"RSA", []*identity{rsaSelf}, []*identity{rsaSelf}, CMS, true},
+		{"EC", []*identity{ecSelf}, []*identity{ecSelf}, CMS, true},
+		{"issued", []*identity{direct}, []*identity{root}, CMS, true},
+		{"chain on the device", []*identity{leaf, middle}, []*identity{root, middle}, CMS, true},
+		{"intermediate missing", []*identity{leaf}, []*identity{root}, CMS, false},
+		{"intermediate as anchor", []*identity{leaf, middle}, []*identity{middle}, CMS, false},
+		{"another certificate", []*identity{rsaSelf}, []*identity{ecSelf}, CMS, false},
+		{"bare signature", []*identity{rsaSelf}, []*identity{rsaSelf}, RSA, false},
+	} {
+		dir := t.TempDir()
+		image := bytes.Repeat([]byte("image data\n"), 200000)
+		target := write(t, dir, "target", nil)
+		desc := []byte(fmt.Sprintf(`software = { version = "1"; hardware-compatibility = [ "1.0" ]; stable: { copy1: { images: (
+			{ filename = "image"; type = "raw"; device = "%s"; sha256 = "%x"; } ); }; }; }`, target, sha256.Sum256(image)))
+		write(t, dir, "sw-description", desc)
+		sig := must(must(NewSigner(c.scheme, c.signer[0].key, public(c.signer...), now)).Sign(desc))
+		write(t, dir, "sw-description.sig", sig)
+		write(t, dir, "image", image)
+		var certs []byte
+		for _, id := range c.trust {
+			certs = append(certs, pemOf("CERTIFICATE", id.cert.Raw)...)
+		}
+		cert := write(t, dir, "cert.pem", certs)
+		pack := exec.Command("cpio", "-o", "-H", "crc", "--quiet", "-O", "update.swu")
+		pack.Dir, pack.Stdin = dir, strings.NewReader("sw-description\nsw-description.sig\nimage\n")
+		if out, err := pack.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		got, log := swupdate(t, filepath.Join(dir, "update.swu"), cert)
+		_, err := public(c.trust...).Verify(CMS, desc, sig, now)
+		if got != c.want || (err == nil) != c.want {
+			t.Errorf("%s: swupdate says %v, we say %v, want %v\n%s", c.what, got, err, c.want, log)
+		}
+	}
+}
