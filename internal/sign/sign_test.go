@@ -14,6 +14,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
@@ -422,4 +423,24 @@ func FuzzVerify(f *testing.F) {
 			}
 		}
 	})
+}
+
+func ExampleSigner_Sign() {
+	key := keys.rsa() // of ParseKey
+	text := []byte(`software = { version = "1.0"; }`)
+	s, err := NewSigner(RSAPSS, key, nil, time.Now())
+	if err != nil {
+		panic(err)
+	}
+	sig, err := s.Sign(text)
+	if err != nil {
+		panic(err)
+	}
+	device, err := ParsePublic(pemOf("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(key.Public()))))
+	if err != nil {
+		panic(err)
+	}
+	good, err := device.Verify("", text, sig, time.Now())
+	fmt.Println(len(sig), good.Scheme, err)
+	// Output: 256 rsa-pss <nil>
 }
