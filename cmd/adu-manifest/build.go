@@ -83,6 +83,7 @@ func load(c *tool.Context, path string) (manifest.Payload, error) {
 	if p.SHA256, p.Size, err = digest.SumReader(r); err != nil {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
+	c.Verbosef("%s: %d bytes, sha256 %s", path, p.Size, p.SHA256)
 	var magic [4]byte
 	if n, _ := f.ReadAt(magic[:], 0); n < len(magic) || string(magic[:]) != "PAMZ" {
 		return p, nil
@@ -92,5 +93,6 @@ func load(c *tool.Context, path string) (manifest.Payload, error) {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	p.Delta = &manifest.Delta{Source: diff.SourceSHA256, Target: diff.TargetSHA256}
+	c.Verbosef("%s: a delta from sha256 %s to %s", path, p.Delta.Source, p.Delta.Target)
 	return p, nil
 }

@@ -30,7 +30,7 @@ var app = &tool.Command{
 TARGET is the SWU that devices get. Each delta (PAMZ, as bsdelta and DiffGenTool write
 it) says in its header which file it starts from and which it makes; it is refused if
 it makes another file than TARGET, or is not smaller. An update has at most four. An
-agent tries them in the order given, and uses the first whose source it has cached.
+agent uses the first whose source it has cached.
 
 Agents cache an update only if its manifest names a download handler, which one with
 deltas does. --seed names it without deltas: give it for the release that comes before

@@ -63,6 +63,7 @@ func (s *selection) installOne(in *tool.File, limited bool, wanted []digest.SHA2
 	if err != nil {
 		return "", err
 	}
+	s.Verbosef("%s: %d bytes, sha256 %s", in.Name(), size, d)
 	return path, sdc.Install(path, read(), size, d, how)
 }
 

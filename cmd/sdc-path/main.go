@@ -39,8 +39,8 @@ removes nothing, ever.
 
 Which files are meant is said by operands (an SWU is hashed; none or - is standard
 input), by digests (--sha256), or by an import manifest (--manifest): first what its
-deltas start from, in the order in which an agent tries them, then the files that
-devices will have cached once the update is installed. Paths come one on a line:
+deltas start from, in its order, then the files that devices will have cached once the
+update is installed. Paths come one on a line:
 
   (nothing else)   their paths, whether they are there or not
   --install        put each SWU at its path, unless it is there already; with --sha256
@@ -56,7 +56,8 @@ devices will have cached once the update is installed. Paths come one on a line:
                    digest or manifest stay
 
 Folders are left alone by --prune, as is every file whose name is not that of a cached
-one. The .info file that agents from 1.3 on keep beside a cached file goes with it.`,
+one, or of one whose installation was cut off. The .info file that agents from 1.3 on
+keep beside a cached file goes with it.`,
 	Example: `
 $ sdc-path --provider Contoso gw-1.0.swu
 /var/lib/adu/sdc/Contoso/sha256-YmFYwnEUddq2nZsBAn5v7gCRKdHx_2BTUntMz5tLwU_2B24_3D

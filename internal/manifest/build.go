@@ -41,7 +41,7 @@ type Update struct {
 	Handler           string            `json:"handler"`           // default: SWUpdateV2 with a script, SWUpdateV1 without
 	HandlerProperties Object            `json:"handlerProperties"` // besides those that follow from the rest
 	Script            string            `json:"script"`            // path
-	Deltas            []string          `json:"deltas"`            // paths; the agent tries them in this order
+	Deltas            []string          `json:"deltas"`            // paths
 	Target            string            `json:"target"`            // path
 	Seed              bool              `json:"seed"`              // have agents cache the update although it has no deltas
 	FileProperties    map[string]Object `json:"fileProperties"`    // by file name

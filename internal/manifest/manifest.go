@@ -163,8 +163,7 @@ func (c Cached) SHA256() (digest.SHA256, bool) {
 	return d, err == nil && c.Hash == d.Base64() && c.Algorithm == sha256Name
 }
 
-// Sources returns what the deltas start from, in the order in which an agent
-// tries them, each once.
+// Sources returns what the deltas start from, in their order, each once.
 func (d *Document) Sources() []Cached {
 	var list []Cached
 	for _, f := range d.root.get("files").list() {

@@ -34,6 +34,8 @@ type Entry struct {
 	Hash      string    // base64, decoded from the name
 	Size      int64     // bytes, those of the agent's description included
 	Time      time.Time // last modification
+
+	unfinished bool
 }
 
 // newHash returns the hash function that an algorithm's name in a manifest
@@ -54,6 +56,12 @@ func newHash(algorithm string) hash.Hash {
 // List returns the cached files below base, oldest first and by name among
 // equals. Whatever is no regular file with a cached file's name is left out.
 func List(base string) ([]Entry, error) {
+	list, err := scan(base)
+	return slices.DeleteFunc(list, func(e Entry) bool { return e.unfinished }), err
+}
+
+// scan lists what an installation that was cut off left behind as well.
+func scan(base string) ([]Entry, error) {
 	folders, err := os.ReadDir(base)
 	if err != nil {
 		return nil, err
@@ -69,7 +77,8 @@ func List(base string) ([]Entry, error) {
 			return nil, err
 		}
 		for _, f := range files {
-			algorithm, hash, err := parseName(f.Name())
+			name, unfinished := finishedName(f.Name())
+			algorithm, hash, err := parseName(name)
 			if err != nil || !f.Type().IsRegular() {
 				continue
 			}
@@ -80,7 +89,7 @@ func List(base string) ([]Entry, error) {
 			if err != nil {
 				return nil, err
 			}
-			e := Entry{filepath.Join(dir, f.Name()), folder.Name(), algorithm, hash, info.Size(), info.ModTime()}
+			e := Entry{filepath.Join(dir, f.Name()), folder.Name(), algorithm, hash, info.Size(), info.ModTime(), unfinished}
 			if about, err := os.Lstat(e.Path + infoSuffix); err == nil && about.Mode().IsRegular() {
 				e.Size += about.Size()
 			}
@@ -91,6 +100,16 @@ func List(base string) ([]Entry, error) {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path))
 	})
 	return list, nil
+}
+
+// finishedName returns the name that a file gets when it is complete, and
+// whether it is not: until then, the atomic writer of the commands has it under
+// .NAME.RANDOM, where it stays if the power fails.
+func finishedName(name string) (string, bool) {
+	if end := strings.LastIndexByte(name, '.'); end > 0 && name[0] == '.' {
+		return name[1:end], true
+	}
+	return name, false
 }
 
 // Verify reads the file at path, which must have the name of a cached file, and
@@ -130,8 +149,10 @@ func Verify(path string) error {
 // Prune removes the oldest files below base until what is left has at most
 // limit bytes, and returns what it removed. Paths for which keep reports true
 // stay, whatever their age, but count. It fails when they alone are too many.
+// What is left of an installation that was cut off is removed like a file of
+// its age.
 func Prune(base string, limit int64, keep func(path string) bool) ([]Entry, error) {
-	list, err := List(base)
+	list, err := scan(base)
 	if err != nil {
 		return nil, err
 	}

@@ -282,6 +282,10 @@ func TestListAndPrune(t *testing.T) {
 	if err := os.Symlink(want[0], filepath.Join(base, "p0", "sha256-link")); err != nil {
 		t.Fatal(err)
 	}
+	cut := filepath.Join(filepath.Dir(want[3]), "."+filepath.Base(want[3])+".0123456789ab")
+	if err := os.WriteFile(cut, []byte("dd"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	names := func(list []Entry) (p []string) {
 		for _, e := range list {
 			p = append(p, e.Path)
@@ -296,8 +300,8 @@ func TestListAndPrune(t *testing.T) {
 		t.Errorf("got %+v", list[0])
 	}
 	never := func(string) bool { return false }
-	if removed, err := Prune(base, 26, never); err != nil || len(removed) != 0 {
-		t.Errorf("limit 26: removed %v, %v", removed, err)
+	if removed, err := Prune(base, 28, never); err != nil || len(removed) != 0 {
+		t.Errorf("limit 28: removed %v, %v", removed, err)
 	}
 	removed, err := Prune(base, 11, func(p string) bool { return p == want[1] })
 	if err != nil || !slices.Equal(names(removed), []string{want[0], want[2]}) {
@@ -307,7 +311,7 @@ func TestListAndPrune(t *testing.T) {
 		t.Errorf("the description stayed: %v", err)
 	}
 	removed, err = Prune(base, 3, func(p string) bool { return p == want[1] })
-	if err == nil || !slices.Equal(names(removed), []string{want[3]}) {
+	if err == nil || !slices.Equal(names(removed), []string{want[3], cut}) {
 		t.Errorf("limit 3: removed %v, %v: want an error, since what is kept is more", names(removed), err)
 	}
 	for _, name := range others {
