@@ -116,7 +116,7 @@ func newApplier(d *Diff, opts ApplyOptions) *applier {
 	// Real deltas produce each byte some five times over, level by level. A
 	// hostile one can ask for the same large item again and again.
 	a.work = math.MaxInt64
-	if sum := d.TargetLength/64 + d.SourceLength/64 + 1<<18; sum < math.MaxInt64>>12 {
+	if sum := d.TargetLength/64 + d.SourceLength/64 + 1<<16; sum < math.MaxInt64>>12 {
 		a.work = sum << 12
 	}
 	return a
@@ -532,7 +532,7 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 		zr = codec.NewDeflateReader(in)
 	}
 	if err != nil {
-		return coded(code, err)
+		return cut(err, code, short)
 	}
 	defer zr.Close()
 	return s.drain(w, zr, it.Length, code, short)
@@ -575,10 +575,19 @@ func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item
 		zr, err = codec.NewZstdReader(frames, limit)
 	}
 	if err != nil {
-		return coded(codeZstd, err)
+		return cut(err, codeZstd, codeZstdShort)
 	}
 	defer zr.Close()
 	return s.drain(w, zr, n, codeZstd, codeZstdShort)
+}
+
+// cut gives a decoder's fault of the data the number short if the stream ends too
+// early, else code.
+func cut(err error, code, short int) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return coded(short, err)
+	}
+	return coded(code, err)
 }
 
 // drain writes the next n bytes of r, whatever may follow them. Faults of the
@@ -588,10 +597,10 @@ func (a *applier) drain(w io.Writer, r io.Reader, n int64, code, short int) erro
 		b := a.buf[:min(n-done, copySize)]
 		got, err := io.ReadFull(r, b)
 		if got < len(b) {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return errorf(short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
+			if err == io.EOF || err == io.ErrUnexpectedEOF { // the stream is whole, but not all that is wanted
+				err = errorf(short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
 			}
-			return coded(code, err)
+			return cut(err, code, short)
 		}
 		if _, err := w.Write(b); err != nil {
 			return err
@@ -609,9 +618,9 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 	}
 	view, err := s.view(it)
 	if err == nil && s.checked != nil && !s.checked[it] && !it.staged() {
-		var sum digest.SHA256
-		if sum, _, err = digest.SumReader(io.NewSectionReader(view, 0, it.Length)); err == nil {
-			err = coded(codeHash, digest.Check(sum, it.SHA256))
+		sum := digest.NewWriter(io.Discard)
+		if err = s.copy(sum, view, it.Length); err == nil {
+			err = coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
 		}
 		s.checked[it] = true
 	}

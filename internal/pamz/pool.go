@@ -105,6 +105,7 @@ func (d *decoder) pool() error {
 	diff.SourceLength, diff.SourceSHA256 = source.length, source.sum
 	p.have(source, CopySource(0))
 	if target.length == 0 {
+		diff.TargetSHA256 = digest.Sum(nil) // which is not stored
 		return nil
 	}
 	p.resolve()

@@ -131,7 +131,7 @@ func (d *Diff) walk(f func(index int, it *Item) error) error {
 		if it.Recipe == nil || it.Length == 0 || seen[it] {
 			return nil
 		}
-		if depth > maxDepth+1 {
+		if depth > maxDepth {
 			return errorf(codeOther, "recipes nested more than %d deep", maxDepth)
 		}
 		if seen != nil {
