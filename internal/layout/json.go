@@ -71,28 +71,22 @@ type fileJSON struct {
 	Pieces []Piece       `json:"pieces,omitempty"`
 }
 
-// MarshalJSON writes f as doc/layout.md describes.
-func (f File) MarshalJSON() ([]byte, error) {
+func (f File) wire() fileJSON {
 	w := fileJSON{Path: name(f.Path), Inode: f.Inode, Type: f.Type, Mode: mode(f.Mode), Size: f.Size,
 		SHA256: f.SHA256, Inline: f.Inline, Pieces: f.Pieces}
 	for _, l := range f.Links {
 		w.Links = append(w.Links, name(l))
 	}
-	return encode(w)
+	return w
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. Unknown members are ignored.
-func (f *File) UnmarshalJSON(b []byte) error {
-	var w fileJSON
-	if err := json.Unmarshal(b, &w); err != nil {
-		return err
-	}
-	*f = File{Path: string(w.Path), Inode: w.Inode, Type: w.Type, Mode: uint16(w.Mode), Size: w.Size,
+func (w fileJSON) value() File {
+	f := File{Path: string(w.Path), Inode: w.Inode, Type: w.Type, Mode: uint16(w.Mode), Size: w.Size,
 		SHA256: w.SHA256, Inline: w.Inline, Pieces: w.Pieces}
 	for _, l := range w.Links {
 		f.Links = append(f.Links, string(l))
 	}
-	return nil
+	return f
 }
 
 type regionJSON struct {
@@ -105,20 +99,18 @@ type regionJSON struct {
 	Length  int64  `json:"length"`
 }
 
-// MarshalJSON writes r as doc/layout.md describes.
-func (r Region) MarshalJSON() ([]byte, error) {
-	return encode(regionJSON{r.Kind, r.Group, name(r.Path), r.Inode, r.Logical, r.Offset, r.Length})
+func (r Region) wire() regionJSON {
+	return regionJSON{r.Kind, r.Group, name(r.Path), r.Inode, r.Logical, r.Offset, r.Length}
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. Unknown members are ignored.
-func (r *Region) UnmarshalJSON(b []byte) error {
-	var w regionJSON
-	if err := json.Unmarshal(b, &w); err != nil {
-		return err
-	}
-	*r = Region{w.Kind, w.Group, string(w.Path), w.Inode, w.Logical, w.Offset, w.Length}
-	return nil
+func (w regionJSON) value() Region {
+	return Region{w.Kind, w.Group, string(w.Path), w.Inode, w.Logical, w.Offset, w.Length}
 }
+
+type extentJSON Extent
+
+func (e Extent) wire() extentJSON  { return extentJSON(e) }
+func (w extentJSON) value() Extent { return Extent(w) }
 
 // encode is json.Marshal without the escapes for HTML: names stay readable.
 func encode(v any) ([]byte, error) {
@@ -158,11 +150,14 @@ func (l *Layout) Write(w io.Writer) error {
 	return b.Flush()
 }
 
-func writeList[T any](w *bufio.Writer, key string, list []T) error {
+func writeList[T interface{ wire() W }, W any](w *bufio.Writer, key string, list []T) error {
 	fmt.Fprintf(w, "%q:[", key)
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
 	for i, v := range list {
-		line, err := encode(v)
-		if err != nil {
+		line.Reset()
+		if err := e.Encode(v.wire()); err != nil {
 			return err
 		}
 		if i > 0 {
@@ -170,7 +165,7 @@ func writeList[T any](w *bufio.Writer, key string, list []T) error {
 		}
 		w.WriteByte('\n')
 		// bufio keeps the first error for Flush, which Write reports.
-		w.Write(line)
+		w.Write(bytes.TrimSuffix(line.Bytes(), []byte("\n")))
 	}
 	_, err := w.WriteString("]")
 	return err
@@ -237,11 +232,11 @@ func (l *Layout) decode(d *json.Decoder) error {
 		case "blockSize":
 			err = d.Decode(&l.BlockSize)
 		case "files":
-			l.Files, err = readList[File](d)
+			l.Files, err = readList[fileJSON](d)
 		case "metadata":
-			l.Metadata, err = readList[Region](d)
+			l.Metadata, err = readList[regionJSON](d)
 		case "free":
-			l.Free, err = readList[Extent](d)
+			l.Free, err = readList[extentJSON](d)
 		default:
 			var skip json.RawMessage
 			err = d.Decode(&skip)
@@ -277,17 +272,17 @@ func expect(d *json.Decoder, want json.Delim) error {
 
 // readList decodes an array element by element, so that only one element at a
 // time is held as text.
-func readList[T any](d *json.Decoder) ([]T, error) {
+func readList[W interface{ value() T }, T any](d *json.Decoder) ([]T, error) {
 	if err := expect(d, '['); err != nil {
 		return nil, err
 	}
 	var list []T
 	for d.More() {
-		var v T
-		if err := d.Decode(&v); err != nil {
+		var w W
+		if err := d.Decode(&w); err != nil {
 			return nil, err
 		}
-		list = append(list, v)
+		list = append(list, w.value())
 	}
 	return list, expect(d, ']')
 }
