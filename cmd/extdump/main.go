@@ -47,19 +47,21 @@ extdump -o rootfs.layout.json rootfs.ext4`,
 func run(c *tool.Context) error {
 	format := c.String("format")
 	if format != "layout" && format != "dumpextfs" {
-		return tool.Usagef("--format %q: got none of layout, dumpextfs", format)
+		return tool.Usagef("--format %q: want layout or dumpextfs", format)
 	}
 	image, err := c.InputAt(0)
 	if err != nil {
 		return err
 	}
 	defer image.Close()
+	in := counted{image, c.NewProgress("reading "+image.Name(), image.Size())}
+	defer in.progress.Add(image.Size()) // free space is not read
 	opt := extfs.Options{Warn: func(format string, args ...any) {
 		c.Warnf("%s: %s", image.Name(), fmt.Sprintf(format, args...))
 	}}
-	write := func(w io.Writer) error { return extfs.WriteDumpextfs(w, image, image.Size(), opt) }
+	write := func(w io.Writer) error { return extfs.WriteDumpextfs(w, in, image.Size(), opt) }
 	if format == "layout" {
-		l, err := extfs.Scan(image, image.Size(), opt)
+		l, err := extfs.Scan(in, image.Size(), opt)
 		if err != nil {
 			return fmt.Errorf("%s: %w", image.Name(), err)
 		}
@@ -69,4 +71,16 @@ func run(c *tool.Context) error {
 		return fmt.Errorf("%s: %w", image.Name(), err)
 	}
 	return nil
+}
+
+// counted is an image whose reading is drawn.
+type counted struct {
+	io.ReaderAt
+	progress *tool.Progress
+}
+
+func (c counted) ReadAt(b []byte, off int64) (int, error) {
+	n, err := c.ReaderAt.ReadAt(b, off)
+	c.progress.Add(int64(n))
+	return n, err
 }
