@@ -78,7 +78,7 @@ func (m *maker) openOld(p *payload, stored *io.SectionReader) error {
 	case codec.KindZstd:
 		r, err = codec.NewZstdReader(stored, maxZstdWindow)
 	default:
-		p.data, err = m.load(stored)
+		p.data, err = m.Load(stored)
 		return err
 	}
 	if err != nil {
@@ -86,12 +86,12 @@ func (m *maker) openOld(p *payload, stored *io.SectionReader) error {
 	}
 	defer r.Close()
 	p.stored = kind
-	if p.data, err = m.load(r); err != nil {
+	if p.data, err = m.Load(r); err != nil {
 		return fmt.Errorf("%v: %w", kind, err)
 	}
 	if len(p.data) == 0 { // nothing that a device could make from it
 		p.stored = codec.KindPlain
-		p.data, err = m.load(io.NewSectionReader(stored, 0, p.length))
+		p.data, err = m.Load(io.NewSectionReader(stored, 0, p.length))
 	}
 	return err
 }
@@ -112,7 +112,7 @@ func (m *maker) openNew(p *payload, stored *io.SectionReader) error {
 			return err
 		}
 		defer r.Close()
-		content, err := m.load(r)
+		content, err := m.Load(r)
 		if err != nil {
 			return fmt.Errorf("%v: %w", kind, err)
 		}
@@ -128,7 +128,7 @@ func (m *maker) openNew(p *payload, stored *io.SectionReader) error {
 	if kind == codec.KindGzip || kind == codec.KindZstd {
 		m.notef("%s is %v, but not as a device of profile 1.0 writes it: its compressed bytes are compared, which makes a large delta (zrecompress makes the canonical form)", p.describe(), kind)
 	}
-	p.data, err = m.load(io.NewSectionReader(stored, 0, p.length))
+	p.data, err = m.Load(io.NewSectionReader(stored, 0, p.length))
 	return err
 }
 
@@ -151,7 +151,7 @@ func detect(r *io.SectionReader) (codec.Kind, error) {
 // isCanonical reports whether compressing content gives want.
 func (m *maker) isCanonical(content []byte, want io.Reader) (bool, error) {
 	c := &comparer{want: want}
-	w, err := m.zstd.NewCanonicalWriter(c, canonicalLevel)
+	w, err := m.Zstd.NewCanonicalWriter(c, canonicalLevel)
 	if err != nil {
 		return false, err
 	}

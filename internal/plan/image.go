@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"math"
+	"math/bits"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
@@ -31,18 +32,21 @@ const (
 //	packs  = one chunk: nested(table, old ++ pack 1 ++ pack 2 ...)
 //	table  = copies of old and of packs, zeros
 //	pack i = bsdiff(patch i, old ranges ++ fresh bytes of pack i)
-func (m *maker) image(p *payload, from []*payload) (*pamz.Item, error) {
+func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, error) {
 	old, err := m.oldSide(from)
 	if err != nil {
 		return nil, err
 	}
 	target := p.data
-	idx := newIndex(old.data)
+	idx := m.index
+	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
+		idx = newIndex(old.data)
+	}
 	pieces := divide(idx, target, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
-	packs := makePacks(idx, target, pieces, int(m.DeviceMemory-processMemory))
-	idx = nil
+	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
+	packs := makePacks(idx, target, pieces, h, budget)
 	made := make([]madePack, len(packs))
-	err = parallel(len(packs), m.Workers, func(i int) error {
+	err = parallel(len(packs), m.workers(packs), func(i int) error {
 		made[i] = m.makePack(packs[i], old.data, target)
 		return nil
 	})
@@ -60,7 +64,7 @@ func (m *maker) image(p *payload, from []*payload) (*pamz.Item, error) {
 		var err error
 		if i == 0 { // first, since it takes longest
 			if len(fresh) > 0 {
-				frame, err = m.zstd.Compress(fresh, freshLevel, 0)
+				frame, err = m.compress(fresh, budget)
 			}
 			return err
 		}
@@ -131,9 +135,9 @@ func (m *maker) image(p *payload, from []*payload) (*pamz.Item, error) {
 
 // side is the old side of an image: what the source has, end to end.
 type side struct {
-	data  []byte
-	items []*pamz.Item
-	sums  []digest.SHA256
+	data    []byte
+	items   []*pamz.Item
+	objects []object
 }
 
 func (s *side) sum() digest.SHA256 { return digest.Sum(s.data) }
@@ -141,6 +145,7 @@ func (s *side) sum() digest.SHA256 { return digest.Sum(s.data) }
 func (m *maker) oldSide(from []*payload) (*side, error) {
 	s := &side{}
 	var readers []io.Reader
+	at := 0
 	for _, p := range from {
 		data := p.data
 		stored, err := digestOf(m.source, p.offset, p.length)
@@ -162,12 +167,14 @@ func (m *maker) oldSide(from []*payload) (*side, error) {
 			item = pamz.NewItem(int64(len(data)), digest.Sum(data), pamz.Region(full, 0, int64(len(data))))
 		}
 		s.items = append(s.items, item)
+		s.objects = append(s.objects, objects(m.layoutOf(p, m.SourceLayouts, "source"), at, len(data))...)
 		readers = append(readers, bytes.NewReader(data))
 		s.data = data
+		at += len(data)
 	}
 	if len(from) > 1 {
 		var err error
-		if s.data, err = m.load(io.MultiReader(readers...)); err != nil {
+		if s.data, err = m.Load(io.MultiReader(readers...)); err != nil {
 			return nil, err
 		}
 	}
@@ -266,6 +273,27 @@ func (m *maker) packItem(p *pack, k madePack, old []byte) (*pamz.Item, error) {
 	return pamz.NewItem(int64(len(k.content)), digest.Sum(k.content), pamz.BSDiff(pamz.NewAsset(k.encoded), from)), nil
 }
 
+// compress returns fresh bytes as one zstd frame whose window the device can
+// hold.
+func (m *maker) compress(fresh []byte, budget int) ([]byte, error) {
+	window := min(bits.Len(uint(len(fresh)-1)), bits.Len(uint(budget))-1, bits.Len(maxZstdWindow)-1)
+	return m.Zstd.Compress(fresh, freshLevel, max(window, 10))
+}
+
+// workers is how many packs are worked on at a time so that all of them fit into
+// the memory that is left beside the images.
+func (m *maker) workers(packs []*pack) int {
+	most := 0
+	for _, p := range packs {
+		most = max(most, 6*p.oldSize()+4*p.newSize())
+	}
+	left := m.Memory
+	for _, p := range m.old {
+		left -= int64(len(p.data))
+	}
+	return int(max(min(left/int64(max(most, 1)), int64(m.Workers)), 1))
+}
+
 // tableChunks returns the chunks that scatter the packs over the target.
 func tableChunks(target []byte, pieces []piece, packs []*pack, oldSize int) []*pamz.Item {
 	// Where material of the target lies in the source of the table.
@@ -296,7 +324,7 @@ func (m *maker) encode(d *pamz.Diff, compress bool) (*pamz.Item, error) {
 	if !compress {
 		return asset, nil
 	}
-	frame, err := m.zstd.Compress(b.Bytes(), freshLevel, 0)
+	frame, err := m.Zstd.Compress(b.Bytes(), freshLevel, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,8 @@ const (
 	// hitWorth is how many bytes of the delta one anchor in common saves: it
 	// stands for 32 bytes that need not be stored, compressed to less than half.
 	hitWorth = 12
+	// hintHits is how many anchors in common a hint of the layout stands for.
+	hintHits = 4
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
 	mergeGap = 64 << 10
@@ -49,7 +51,7 @@ const (
 
 // makePacks distributes the pieces that need a pack over packs whose old and
 // new side together take at most budget bytes.
-func makePacks(old *index, target []byte, pieces []piece, budget int) []*pack {
+func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int) []*pack {
 	var material []piece
 	for _, p := range pieces {
 		if p.from == fromPack {
@@ -67,7 +69,7 @@ func makePacks(old *index, target []byte, pieces []piece, budget int) []*pack {
 	}
 	n := int(float64(size)*(1+oldShare))/budget + 1
 	packs := split(material, size/n+1)
-	c := newChooser(old, target)
+	c := newChooser(old, target, h)
 	for _, p := range packs {
 		p.ranges = c.choose(p.material, budget-p.newSize())
 	}
@@ -97,13 +99,14 @@ func split(material []piece, size int) []*pack {
 type chooser struct {
 	old    *index
 	target []byte
+	hints  *hints
 	votes  []int32 // by block: how many anchors could be taken from there
 	hits   []int32 // by block: how many are
 }
 
-func newChooser(old *index, target []byte) *chooser {
+func newChooser(old *index, target []byte, h *hints) *chooser {
 	n := (len(old.data) + blockSize - 1) / blockSize
-	return &chooser{old: old, target: target, votes: make([]int32, n), hits: make([]int32, n)}
+	return &chooser{old: old, target: target, hints: h, votes: make([]int32, n), hits: make([]int32, n)}
 }
 
 // choose returns ranges of at most budget bytes together.
@@ -147,6 +150,13 @@ func (c *chooser) choose(material []piece, budget int) []span {
 		}
 		best, most = -1, 0
 	})
+	for _, m := range material {
+		c.hints.each(m.at, m.n, func(s span) {
+			for b := s.from / blockSize; b*blockSize < s.to; b++ {
+				c.hits[b] += hintHits
+			}
+		})
+	}
 	return c.ranges(budget)
 }
 

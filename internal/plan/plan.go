@@ -75,6 +75,13 @@ type Options struct {
 	Note func(string)
 }
 
+// minPack is the smallest useful sum of both sides of a pack, in bytes.
+const minPack = 1 << 20
+
+// ErrDevice says that the device has too little memory or temporary space for
+// any delta.
+var ErrDevice = errors.New("the device is too small")
+
 // ErrNotSmaller says that a delta would not be smaller than the target.
 var ErrNotSmaller = errors.New("the delta is not smaller than the target")
 
@@ -100,14 +107,11 @@ func (r *Result) Explain(w io.Writer) error {
 
 type maker struct {
 	Options
-	zstd   *codec.Zstd
-	source Input
-	target Input
-	old    []*payload
-	result Result
+	source, target Input
+	old            []*payload
+	index          *index // of the content of all of old, end to end
+	result         Result
 }
-
-func (m *maker) load(r io.Reader) ([]byte, error) { return m.Load(r) }
 
 func (m *maker) notef(format string, args ...any) {
 	if m.Note != nil {
@@ -131,7 +135,7 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	m := &maker{Options: o, zstd: o.Zstd, source: source, target: target}
+	m := &maker{Options: o, source: source, target: target}
 	if source.Size == 0 {
 		return nil, fault.Dataf("the source is empty: a device cannot apply a delta to nothing")
 	}
@@ -151,35 +155,61 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if m.old, err = m.openPayloads(source, m.openOld); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
+	m.index = newIndexOf(m.old)
 	members, err := m.openPayloads(target, m.openNew)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
-	diff := &pamz.Diff{
-		TargetLength: target.Size, TargetSHA256: m.result.TargetSHA256,
-		SourceLength: source.Size, SourceSHA256: m.result.SourceSHA256,
-	}
-	if diff.Chunks, err = m.chunks(members); err != nil {
+	if err := m.fit(members); err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	if err := pamz.Encode(&out, diff); err != nil {
-		return nil, err
-	}
-	m.result.Delta = out.Bytes()
-	if err := m.verify(); err != nil {
-		return nil, err
-	}
-	if int64(out.Len()) >= target.Size {
-		return nil, fault.Dataf("%w: %d bytes for %d", ErrNotSmaller, out.Len(), target.Size)
+	if n := int64(len(m.result.Delta)); n >= target.Size {
+		return nil, fault.Dataf("%w: %d bytes for %d", ErrNotSmaller, n, target.Size)
 	}
 	return &m.result, nil
 }
 
+// fit makes the delta, with packs that are small enough for the device. What it
+// costs there is known only in the end, so too large a delta is made again with
+// smaller packs.
+func (m *maker) fit(members []*payload) error {
+	budget := m.DeviceMemory - processMemory
+	for {
+		if budget < minPack {
+			return fault.Dataf("%w: no delta can be applied in %d bytes of memory", ErrDevice, m.DeviceMemory)
+		}
+		m.result = Result{SourceSHA256: m.result.SourceSHA256, TargetSHA256: m.result.TargetSHA256}
+		diff := &pamz.Diff{
+			TargetLength: m.target.Size, TargetSHA256: m.result.TargetSHA256,
+			SourceLength: m.source.Size, SourceSHA256: m.result.SourceSHA256,
+		}
+		var err error
+		if diff.Chunks, err = m.chunks(members, int(budget)); err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		if err := pamz.Encode(&out, diff); err != nil {
+			return err
+		}
+		m.result.Delta = out.Bytes()
+		if err := m.verify(); err != nil {
+			return err
+		}
+		m.explainf("device: memory %d temporary space %d", m.result.DeviceMemory, m.result.DeviceTmp)
+		if m.DeviceTmp > 0 && m.result.DeviceTmp > m.DeviceTmp {
+			return fault.Dataf("%w: applying the delta takes %d bytes of temporary space, and the device has %d", ErrDevice, m.result.DeviceTmp, m.DeviceTmp)
+		}
+		over := m.result.DeviceMemory - m.DeviceMemory
+		if over <= 0 {
+			return nil
+		}
+		budget = min(budget-over, budget*9/10)
+	}
+}
+
 // chunks returns the chunk table of the delta: large members of the target, and
 // what lies between them.
-func (m *maker) chunks(members []*payload) ([]*pamz.Item, error) {
-	all := newIndexOf(m.old)
+func (m *maker) chunks(members []*payload, budget int) ([]*pamz.Item, error) {
 	var chunks []*pamz.Item
 	done := int64(0)
 	between := func(to int64) error {
@@ -201,7 +231,7 @@ func (m *maker) chunks(members []*payload) ([]*pamz.Item, error) {
 		if err := between(p.offset); err != nil {
 			return nil, err
 		}
-		item, err := m.member(p, all)
+		item, err := m.member(p, budget)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.describe(), err)
 		}
@@ -215,12 +245,12 @@ func (m *maker) chunks(members []*payload) ([]*pamz.Item, error) {
 }
 
 // member returns the chunk that makes one member of the target.
-func (m *maker) member(p *payload, all *index) (*pamz.Item, error) {
+func (m *maker) member(p *payload, budget int) (*pamz.Item, error) {
 	sum, n, err := digest.SumReader(io.NewSectionReader(m.target, p.offset, p.length))
 	if err != nil {
 		return nil, err
 	}
-	content, err := m.image(p, m.choose(p, all))
+	content, err := m.image(p, m.choose(p), budget)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +262,7 @@ func (m *maker) member(p *payload, all *index) (*pamz.Item, error) {
 
 // choose returns the payloads of the source that serve p: the one with the same
 // name but for versions and compression, and those that share content with it.
-func (m *maker) choose(p *payload, all *index) []*payload {
+func (m *maker) choose(p *payload) []*payload {
 	if len(m.old) == 1 {
 		return m.old
 	}
@@ -245,7 +275,7 @@ func (m *maker) choose(p *payload, all *index) []*payload {
 		ends[i] = at
 	}
 	anchors(p.data, 0, len(p.data), func(end int, key uint32) {
-		all.lookup(p.data, end, key, func(oldEnd int) bool {
+		m.index.lookup(p.data, end, key, func(oldEnd int) bool {
 			i, _ := slices.BinarySearch(ends, oldEnd)
 			hits[i]++
 			sum++
@@ -257,6 +287,9 @@ func (m *maker) choose(p *payload, all *index) []*payload {
 		if hits[i] > sum/64 || pattern(q.name) == pattern(p.name) {
 			out = append(out, q)
 		}
+	}
+	if len(out) == 0 {
+		out = m.old[:1]
 	}
 	return out
 }
@@ -273,15 +306,23 @@ func newIndexOf(list []*payload) *index {
 	return newIndex(all)
 }
 
-// verify holds the delta against the rules of the device, and applies it to the
-// source in the strictest way.
+// verify holds the delta against the rules of the device and its limits, and
+// applies it to the source in the strictest way.
 func (m *maker) verify() error {
 	d, err := pamz.Decode(bytes.NewReader(m.result.Delta), int64(len(m.result.Delta)))
 	if err != nil {
 		return fmt.Errorf("read the new delta back: %w", err)
 	}
+	cost, violations, err := pamz.Check(d, pamz.Profile10)
+	switch {
+	case err != nil:
+		return err
+	case len(violations) > 0:
+		return fmt.Errorf("the new delta breaks a rule of the device: %v", violations[0])
+	}
+	m.result.DeviceMemory, m.result.DeviceTmp = cost.Memory, cost.Tmp
 	err = pamz.Apply(io.Discard, d, m.source, m.source.Size, pamz.ApplyOptions{
-		Zstd:    func() (*codec.Zstd, error) { return m.zstd, nil },
+		Zstd:    func() (*codec.Zstd, error) { return m.Zstd, nil },
 		Scratch: m.Scratch,
 		Strict:  true,
 	})

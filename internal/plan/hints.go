@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"bytes"
+	"cmp"
+	"path"
+	"slices"
+	"strconv"
+
+	"swudelta/internal/extfs"
+	"swudelta/internal/layout"
+)
+
+// object is something of an image that a release changes but keeps the name of:
+// a file, the inode table of a group.
+type object struct {
+	name   string
+	pieces []extent // sorted by logical
+}
+
+// extent is where a run of an object lies.
+type extent struct {
+	logical int // offset in the object
+	at      int // offset in the image
+	n       int // bytes
+}
+
+// objects returns what a layout names, with offsets moved by base. It leaves
+// out what goes beyond limit bytes.
+func objects(l *layout.Layout, base, limit int) []object {
+	if l == nil {
+		return nil
+	}
+	var out []object
+	for _, f := range l.Files {
+		if f.Inline {
+			continue
+		}
+		o := object{name: f.Path}
+		for _, p := range f.Pieces {
+			if p.Offset+p.Length <= int64(limit) {
+				o.pieces = append(o.pieces, extent{int(p.Logical), base + int(p.Offset), int(p.Length)})
+			}
+		}
+		if len(o.pieces) > 0 {
+			out = append(out, o)
+		}
+	}
+	regions := map[string]int{} // index in out, by name
+	for _, r := range l.Metadata {
+		if r.Offset+r.Length > int64(limit) {
+			continue
+		}
+		// A NUL keeps these names apart from paths.
+		name := r.Kind + "\x00" + strconv.Itoa(r.Group) + r.Path
+		i, ok := regions[name]
+		if !ok {
+			i = len(out)
+			regions[name] = i
+			out = append(out, object{name: name})
+		}
+		out[i].pieces = append(out[i].pieces, extent{int(r.Logical), base + int(r.Offset), int(r.Length)})
+	}
+	return out
+}
+
+// hints pairs ranges of the target with ranges of the old side by the names
+// that layouts give them.
+type hints struct {
+	exact, versionless, base map[string]*object // of the old side
+	target                   []hint             // sorted by at
+}
+
+// hint is a run of an object of the target.
+type hint struct {
+	extent
+	name string
+}
+
+func newHints(old, target []object) *hints {
+	h := &hints{exact: map[string]*object{}, versionless: map[string]*object{}, base: map[string]*object{}}
+	for i := range old {
+		o := &old[i]
+		for _, m := range []struct {
+			by  map[string]*object
+			key string
+		}{{h.exact, o.name}, {h.versionless, wildcard(o.name)}, {h.base, wildcard(path.Base(o.name))}} {
+			if m.by[m.key] == nil {
+				m.by[m.key] = o
+			}
+		}
+	}
+	for _, o := range target {
+		for _, p := range o.pieces {
+			h.target = append(h.target, hint{p, o.name})
+		}
+	}
+	slices.SortFunc(h.target, func(a, b hint) int { return cmp.Compare(a.at, b.at) })
+	return h
+}
+
+func wildcard(name string) string { return digits.ReplaceAllString(name, "*") }
+
+// pair returns the object of the old side that goes with a name of the target:
+// the one with the same name, with the same but for versions, or with the same
+// base name but for versions.
+func (h *hints) pair(name string) *object {
+	if o := h.exact[name]; o != nil {
+		return o
+	}
+	if o := h.versionless[wildcard(name)]; o != nil {
+		return o
+	}
+	return h.base[wildcard(path.Base(name))]
+}
+
+// each calls use with the ranges of the old side that go with a range of the
+// target.
+func (h *hints) each(at, n int, use func(span)) {
+	i, _ := slices.BinarySearchFunc(h.target, at, func(t hint, v int) int { return cmp.Compare(t.at, v) })
+	if i > 0 {
+		i-- // the one before may reach into the range
+	}
+	for ; i < len(h.target) && h.target[i].at < at+n; i++ {
+		t := h.target[i]
+		from, to := max(t.at, at), min(t.at+t.n, at+n)
+		if from >= to {
+			continue
+		}
+		o := h.pair(t.name)
+		if o == nil {
+			continue
+		}
+		lo := t.logical + from - t.at
+		hi := lo + to - from
+		for _, p := range o.pieces {
+			if a, b := max(p.logical, lo), min(p.logical+p.n, hi); a < b {
+				use(span{p.at + a - p.logical, p.at + b - p.logical})
+			}
+		}
+	}
+}
+
+// layoutOf returns the layout of a payload: the given one, or what the image
+// itself says. A layout is a hint, so an image that cannot be read has none.
+func (m *maker) layoutOf(p *payload, given map[string]*layout.Layout, side string) *layout.Layout {
+	if l := given[p.name]; l != nil {
+		if l.Size != int64(len(p.data)) {
+			m.notef("the layout of %s %q is for an image of %d bytes, not %d: left out", side, p.name, l.Size, len(p.data))
+			return nil
+		}
+		return l
+	}
+	if !extfs.Detect(p.data[:min(len(p.data), 4096)]) {
+		return nil
+	}
+	l, err := extfs.Scan(bytes.NewReader(p.data), int64(len(p.data)), extfs.Options{NoDigests: true})
+	if err != nil {
+		m.notef("%s %q looks like an ext2, ext3 or ext4 image, but: %v", side, p.name, err)
+		return nil
+	}
+	return l
+}
