@@ -228,7 +228,7 @@ func TestFaults(t *testing.T) {
 	// at returns where the inode of a file lies, and entryAt its name.
 	at := func(s *scan, path string) int64 {
 		for _, f := range s.files {
-			if f.Path == path {
+			if f.Path == path || slices.Contains(f.Links, path) {
 				n, err := s.readInode(uint32(f.Inode))
 				if err != nil {
 					t.Fatal(err)
@@ -282,6 +282,7 @@ func TestFaults(t *testing.T) {
 		{"descriptor size", ext4, put32(superOffset+0xfc, 33<<16), "group descriptors of 33 bytes"},
 		{"checksum type", ext4, func(b []byte) { b[superOffset+0x175] = 2 }, "checksum type 2 is not known"},
 		{"block bitmap", ext2, put32(2048, 128), "group 0: block bitmap at block 128 of 128 at offset 2048"},
+		{"no block bitmap", ext2, put32(2048, 0), "group 0: block bitmap at block 0 of 128 at offset 2048"},
 		{"inode table", ext2, put32(2048+8, 120), "group 0: inode table at block 120 of 128"},
 		{"bitmap over bitmap", ext2, put32(2048+4, le.Uint32(ext2[2048:])), "inode bitmap and block bitmap both claim the block at offset 3072"},
 		{"root is a file", ext2, func(b []byte) { le.PutUint16(b[at(s2, "/"):], 0x8180) }, "root directory: inode 2 is none"},
@@ -343,6 +344,22 @@ func TestFaults(t *testing.T) {
 	}
 	if err := l.Check(); err != nil {
 		t.Error(err)
+	}
+	// Inodes with the same attributes share their block.
+	l, err = scanBytes(change(ext2, put32(at(s2, "/pieces")+0x68, le.Uint32(ext2[at(s2, "/linked")+0x68:]))), Options{Warn: t.Errorf})
+	if err != nil {
+		t.Fatalf("shared attributes: %v", err)
+	}
+	checkAccount(t, l)
+	fast := at(s2, "/folder/fast")
+	l, err = scanBytes(change(ext2, put32(fast+0x20, flagExtents)), Options{})
+	if err != nil {
+		t.Fatalf("link with the flag for extents: %v", err)
+	}
+	for _, f := range l.Files {
+		if f.Path == "/folder/fast" && f.SHA256 != digest.Sum([]byte("numbers")) {
+			t.Errorf("got %+v", f)
+		}
 	}
 	for _, c := range []struct {
 		edit func([]byte)

@@ -20,6 +20,7 @@ const (
 	maxLogical  = 1 << 32 // blocks of a file
 	pointers    = 12      // direct block pointers in an inode
 	rootSize    = 60      // bytes of i_block
+	extentMagic = 0xf30a
 )
 
 var types = map[uint16]layout.Type{
@@ -46,6 +47,14 @@ type inode struct {
 
 // root is i_block: block pointers, the root of the extent tree, or contents.
 func (n *inode) root() []byte { return n.raw[0x28 : 0x28+rootSize] }
+
+// fastLink reports whether the target of a symbolic link stands in place of the
+// block pointers. Some writers set the flag for extents all the same, which
+// e2fsck mends; the kernel takes no notice.
+func (n *inode) fastLink() bool {
+	return n.kind == layout.Symlink && n.size < rootSize &&
+		(n.flags&flagExtents == 0 || le.Uint16(n.root()) != extentMagic)
+}
 
 // readInode reads inode number. An inode that is not in use is a fault.
 func (s *scan) readInode(number uint32) (*inode, error) {
@@ -153,8 +162,8 @@ func (m *mapping) extents(node []byte, at int64, parent int) error {
 	const header, entry, maxDepth = 12, 12, 5
 	entries, depth := int(le.Uint16(node[2:])), int(le.Uint16(node[6:]))
 	switch {
-	case le.Uint16(node) != 0xf30a:
-		return fault.At(at, "extent tree: got magic %#04x, want 0xf30a", le.Uint16(node))
+	case le.Uint16(node) != extentMagic:
+		return fault.At(at, "extent tree: got magic %#04x, want %#04x", le.Uint16(node), extentMagic)
 	case entries > (len(node)-header)/entry:
 		return fault.At(at, "extent tree: %d entries in %d bytes", entries, len(node))
 	case depth > maxDepth, parent >= 0 && depth != parent-1:

@@ -357,7 +357,8 @@ func readGroups(r io.ReaderAt, s *superblock) ([]group, error) {
 				what         string
 				block, count uint64
 			}{{"block bitmap", g.blockBitmap, 1}, {"inode bitmap", g.inodeBitmap, 1}, {"inode table", g.inodeTable, table}} {
-				if !s.inside(at.block, at.count) {
+				// Nothing lies before the descriptors: zeros are refused here.
+				if at.block <= s.superBlock(0) || !s.inside(at.block, at.count) {
 					return nil, fault.At(off+d, "group %d: %s at block %d of %d", len(groups), at.what, at.block, s.blocks)
 				}
 			}

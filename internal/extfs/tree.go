@@ -93,8 +93,7 @@ func (s *scan) addFile(path string, n *inode) ([]layout.Piece, error) {
 		case n.flags&flagInline != 0:
 			inline = true
 			pieces, err = s.inlinePieces(n)
-		case n.kind == layout.Symlink && n.flags&flagExtents == 0 && n.size < rootSize:
-			// A fast link: the target stands in place of block pointers.
+		case n.fastLink():
 			inline = true
 			pieces, err = s.inlinePieces(n)
 		default:
