@@ -87,7 +87,7 @@ func afterwards(random string, extents bool) []string {
 	if extents {
 		// Space beyond the end of a file, and a file of nothing but space.
 		list = append(list, "write "+random+" reserved", "fallocate reserved 2000 2200",
-			"write /dev/null reserve", "fallocate reserve 0 99")
+			"write /dev/null reserve", "fallocate reserve 0 99", "sif reserve size 50000")
 	}
 	// Free every second of a hundred blocks; then write into the gaps.
 	for i := range 120 {
@@ -277,7 +277,7 @@ func checkSpecial(t *testing.T, l *layout.Layout, config string) {
 	if !extents || inlineData {
 		return
 	}
-	if f := files["/reserve"]; f.Size != 0 || len(f.Pieces) == 0 || !f.Pieces[0].Unwritten {
+	if f := files["/reserve"]; f.Size != 50000 || len(f.Pieces) == 0 || !f.Pieces[0].Unwritten {
 		t.Errorf("%q: got %+v", f.Path, f)
 	}
 }
