@@ -212,6 +212,13 @@ func Parse(patch io.ReaderAt, size int64) (Header, error) {
 	return h, nil
 }
 
+// IsPatch reports whether r starts as a BSDIFF40 patch does.
+func IsPatch(r io.ReaderAt) bool {
+	var head [len(magic)]byte
+	n, _ := r.ReadAt(head[:], 0)
+	return string(head[:n]) == magic
+}
+
 // appendInt appends v as the format has it: 8 bytes, little endian, magnitude
 // with the sign in the top bit.
 func appendInt(b []byte, v int64) []byte {
