@@ -60,12 +60,13 @@ $ bsapply source.swu < update.diff | cmp - target.swu`,
 }
 
 func run(c *tool.Context) error {
-	var want digest.SHA256
+	verify := func(digest.SHA256) error { return nil }
 	if c.IsSet("sha256") {
-		var err error
-		if want, err = digest.Parse(c.String("sha256")); err != nil {
+		want, err := digest.Parse(c.String("sha256"))
+		if err != nil {
 			return tool.Usagef("--sha256: %v", err)
 		}
+		verify = func(sum digest.SHA256) error { return digest.Check(sum, want) }
 	}
 	if c.IsSet("libzstd") || c.IsSet("device-libzstd") {
 		if _, err := openZstd(c); err != nil {
@@ -82,9 +83,29 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer delta.Close()
-	apply, err := applier(c, source, delta, want)
-	if err != nil {
-		return fmt.Errorf("%s: %w", delta.Name(), err)
+	apply := func(w io.Writer) error { return applyPatch(w, source, delta, verify) }
+	if !bsdiff.IsPatch(delta) {
+		d, err := pamz.Decode(delta, delta.Size())
+		if err == nil {
+			err = verify(d.TargetSHA256)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", delta.Name(), err)
+		}
+		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
+		apply = func(w io.Writer) error {
+			err := pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
+				Zstd:     func() (*codec.Zstd, error) { return openZstd(c) },
+				Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+				Scratch:  c.Scratch,
+				Memory:   c.Size("memory"),
+				Progress: bar.Add,
+			})
+			if errors.Is(err, pamz.ErrMemory) {
+				return tool.Hint(err, "allow more with --memory")
+			}
+			return err
+		}
 	}
 	return c.Output(func(w io.Writer) error {
 		if err := apply(w); err != nil {
@@ -94,49 +115,17 @@ func run(c *tool.Context) error {
 	})
 }
 
-// applier returns the function that writes the target. Unless want is zero, it is
-// the target's digest.
-func applier(c *tool.Context, source, delta *tool.File, want digest.SHA256) (func(io.Writer) error, error) {
-	if h, err := bsdiff.Parse(delta, delta.Size()); err == nil {
-		return func(w io.Writer) error { return patch(w, source, delta, h, want) }, nil
-	}
-	d, err := pamz.Decode(delta, delta.Size())
+// applyPatch applies a BSDIFF40 patch.
+func applyPatch(w io.Writer, source, delta *tool.File, verify func(digest.SHA256) error) error {
+	h, err := bsdiff.Parse(delta, delta.Size())
 	if err != nil {
-		return nil, err
-	}
-	if !want.IsZero() {
-		if err := digest.Check(d.TargetSHA256, want); err != nil {
-			return nil, fmt.Errorf("target: %w", err)
-		}
-	}
-	bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
-	return func(w io.Writer) error {
-		err := pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
-			Zstd:     func() (*codec.Zstd, error) { return openZstd(c) },
-			Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
-			Scratch:  c.Scratch,
-			Memory:   c.Size("memory"),
-			Progress: bar.Add,
-		})
-		if errors.Is(err, pamz.ErrMemory) {
-			return tool.Hint(err, "allow more with --memory")
-		}
 		return err
-	}, nil
-}
-
-// patch applies a BSDIFF40 patch.
-func patch(w io.Writer, source, delta *tool.File, h bsdiff.Header, want digest.SHA256) error {
+	}
 	sum := digest.NewWriter(w)
 	if err := bsdiff.Apply(sum, source, source.Size(), delta, delta.Size(), h.NewSize); err != nil {
-		return fmt.Errorf("apply patch: %w", err)
+		return err
 	}
-	if !want.IsZero() {
-		if err := digest.Check(sum.Sum(), want); err != nil {
-			return fmt.Errorf("target: %w", err)
-		}
-	}
-	return nil
+	return verify(sum.Sum())
 }
 
 func openZstd(c *tool.Context) (*codec.Zstd, error) {

@@ -103,7 +103,11 @@ func run(c *tool.Context) error {
 }
 
 func describe(in *tool.File, profile pamz.Profile) (product any, violations []pamz.Violation, err error) {
-	if h, err := bsdiff.Parse(in, in.Size()); err == nil {
+	if bsdiff.IsPatch(in) {
+		h, err := bsdiff.Parse(in, in.Size())
+		if err != nil {
+			return nil, nil, err
+		}
 		if profile != "" {
 			violations = []pamz.Violation{{Rule: "a bare BSDIFF40 patch, which the delta processor does not read"}}
 		}

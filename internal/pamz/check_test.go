@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"swudelta/internal/digest"
+)
+
+// TestRules breaks each rule once.
+func TestRules(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(200000))
+	open := needZstd(t)
+	b.zstd, _ = open()
+	text := b.text(50000)
+	forward := func() *Item { return b.unzstd(text) }
+	overlapping := func(inner *builder) []*Item {
+		return []*Item{inner.copySource(0, 100), inner.concat(inner.copySource(50, 100))}
+	}
+	repeated := func(inner *builder) []*Item {
+		return []*Item{inner.copySource(0, 100), inner.copySource(0, 100), inner.copySource(100, 100)}
+	}
+	old := b.copySource(0, 1000)
+	emptyBlock := b.patch(b.content[old], b.content[old])
+	h := 32 + int(emptyBlock[8]) + int(emptyBlock[16])
+	cases := map[string]struct {
+		profile Profile
+		order   Order
+		item    *Item
+		want    string // part of the violation; empty: none
+	}{
+		"good 1.0":          {Profile10, LittleEndian, b.concat(old, b.zero(10)), ""},
+		"good 3.0":          {Profile30, BigEndian, b.concat(old, b.zero(10)), ""},
+		"order 1.0":         {Profile10, BigEndian, old, "big endian"},
+		"order 3.0":         {Profile30, LittleEndian, old, "little endian"},
+		"empty item":        {Profile10, LittleEndian, b.concat(old, b.zero(0)), "an item is empty"},
+		"large zero":        {Profile10, LittleEndian, NewItem(1<<31, digest.SHA256{}, AllZero(1<<31)), "number 2147483648"},
+		"large region":      {Profile10, LittleEndian, NewItem(1, digest.SHA256{}, Region(NewItem(1<<32, digest.SHA256{}, AllZero(1<<32)), 1<<31, 1)), "number 2147483648"},
+		"forward delta":     {Profile10, LittleEndian, b.item(b.content[old], BSDiff(b.unzstd(b.patch(b.content[old], b.content[old])), old)), "front to back"},
+		"staged delta":      {Profile10, LittleEndian, b.item(b.content[old], BSDiff(b.region(b.unzstd(b.patch(b.content[old], b.content[old])), 0, len(b.patch(b.content[old], b.content[old]))), old)), ""},
+		"inline delta 3.0":  {Profile30, BigEndian, b.item(b.content[old], BSDiff(b.region(b.asset(b.patch(b.content[old], b.content[old])), 0, len(b.patch(b.content[old], b.content[old]))), old)), "no inline asset"},
+		"patch size":        {Profile10, LittleEndian, b.item(text, BSDiff(b.asset(b.patch(b.content[old], b.content[old])), old)), "the patch makes 1000 bytes"},
+		"no patch":          {Profile10, LittleEndian, b.item(text, BSDiff(b.asset(text), old)), "not a BSDIFF40 patch"},
+		"empty block":       {Profile10, LittleEndian, b.item(b.content[old], BSDiff(b.asset(emptyBlock[:h]), old)), "empty block"},
+		"small in pieces":   {Profile10, LittleEndian, b.compress(b.concat(old, b.copySource(5, 10)), 3), "in several pieces"},
+		"large in pieces":   {Profile10, LittleEndian, b.compress(b.concat(b.copySource(0, 30000), b.copySource(5, 10000)), 3), ""},
+		"compression 3.0":   {Profile30, BigEndian, b.compress(old, 3), "refuses it"},
+		"prefix":            {Profile10, LittleEndian, b.zstdDelta(b.content[old], old), "needs its prefix"},
+		"no prefix":         {Profile10, LittleEndian, b.item(text, ZstdDelta(b.asset(zstdFrame(t, text)), old)), ""},
+		"prefix 3.0":        {Profile30, BigEndian, b.zstdDelta(b.content[old][1:], old), ""},
+		"overlap":           {Profile10, LittleEndian, b.nested(LittleEndian, forward(), overlapping), "overlap"},
+		"no overlap":        {Profile10, LittleEndian, b.nested(LittleEndian, forward(), repeated), ""},
+		"overlap in region": {Profile10, LittleEndian, b.nested(LittleEndian, b.region(forward(), 0, len(text)), overlapping), ""},
+		"nested order":      {Profile10, LittleEndian, b.nested(BigEndian, old, repeated), "big endian delta inside a little endian one"},
+		"nested inside 3.0": {Profile30, BigEndian, b.concat(b.nested(BigEndian, old, repeated), b.zero(1)), "not the recipe of a chunk"},
+		"self 3.0":          {Profile30, BigEndian, b.region(old, 0, 1000), "own result"},
+		"remainder inside":  {Profile30, BigEndian, b.concat(b.item(text, Remainder(text)), b.zero(1)), "not the recipe of a chunk"},
+		"zlib":              {Profile10, LittleEndian, b.inflate(text, ContainerRaw), "does not know"},
+		"no recipe":         {Profile10, LittleEndian, b.concat(b.item(text, nil)), "no recipe"},
+		"copy_source":       {Profile10, LittleEndian, b.item(text, CopySource(180000)), "50000 bytes at 180000 in 200000 bytes"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			// The first chunk keeps the item from being the target itself.
+			d, _ := b.diff(0, c.order, b.zero(3), c.item)
+			d.TargetLength = 3 + c.item.Length
+			_, violations, err := Check(d, c.profile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want == "" {
+				if len(violations) > 0 {
+					t.Errorf("got %v, want none", violations)
+				}
+				return
+			}
+			if !slices.ContainsFunc(violations, func(v Violation) bool { return strings.Contains(v.String(), c.want) }) {
+				t.Errorf("got %v, want one with %q", violations, c.want)
+			}
+		})
+	}
+}
+
+// TestRulesOfDiff breaks the rules about the whole.
+func TestRulesOfDiff(t *testing.T) {
+	b := newBuilder(t, 1, b30)
+	version2, _ := b.diff(2, BigEndian, b.copySource(0, 4), b.zero(3))
+	single, _ := b.diff(0, BigEndian, b.copySource(0, 4))
+	equal, _ := b.diff(0, BigEndian, b.asset([]byte("abcd")), b.nested(BigEndian, b.copySource(0, 10), func(inner *builder) []*Item {
+		return []*Item{inner.copySource(0, 1), inner.asset([]byte("efgh"))}
+	}), b.asset(b.text(300)))
+	lengths, _ := b.diff(0, LittleEndian, b.zero(4))
+	lengths.TargetLength++
+	alone, _ := b.diff(0, LittleEndian, b.zero(4))
+	alone.SourceLength = 0
+	for _, c := range []struct {
+		profile Profile
+		diff    *Diff
+		want    string
+	}{
+		{Profile10, version2, "version 2, want 0"},
+		{Profile30, version2, ""},
+		{Profile30, single, "only 1 chunk"},
+		{Profile30, equal, ""},
+		{Profile10, lengths, "the chunks have 4 bytes, the target has 5"},
+		{Profile10, alone, "no source"},
+	} {
+		_, violations, err := Check(c.diff, c.profile)
+		if err != nil || c.want == "" && len(violations) > 0 || c.want != "" && (len(violations) == 0 || violations[0].Rule[:4] != c.want[:4]) {
+			t.Errorf("got %v, %v, want %q", violations, err, c.want)
+		}
+	}
+	c := checker{sections: map[int64]string{}}
+	c.section("one", 5)
+	c.section("two", 0)
+	c.section("three", 5)
+	if len(c.violations) != 1 || c.violations[0].Rule != "three is as long as one: the library confuses them" {
+		t.Errorf("sections of equal length: %v", c.violations)
+	}
+}
+
+var b30 = []byte("a source of thirty bytes.......")
+
+// TestCost compares predictions with what was measured with the stock library.
+func TestCost(t *testing.T) {
+	const mib = 1 << 20
+	b := newBuilder(t, 1, make([]byte, 96*mib))
+	b.source[0] = 1 // the halves differ
+	image := func(inner *builder) []*Item {
+		return []*Item{inner.copySource(48*mib, 48*mib), inner.copySource(0, 48*mib)}
+	}
+	whole := b.copySource(0, 96*mib)
+	gz := b.item(b.source, GzDecompression(b.asset(b.gz(b.source))))
+	staged := b.region(gz, 0, 96*mib)
+	compress := func(it *Item) *Item { return NewItem(it.Length/2, digest.SHA256{}, ZstdCompression(it, 1, 5, 3)) }
+	for _, c := range []struct {
+		name                  string
+		item                  *Item
+		memory, measured, tmp int64
+	}{
+		{"plain images", b.nested(LittleEndian, whole, image), 5, 5, 0},
+		{"forward-only source", b.nested(LittleEndian, gz, image), 102, 106, 0},
+		{"compressed", compress(b.nested(LittleEndian, gz, image)), 139, 144, 0},
+		{"compressed, staged", compress(b.nested(LittleEndian, staged, image)), 42, 44, 96},
+	} {
+		d, _ := b.diff(0, LittleEndian, c.item)
+		d.TargetLength = c.item.Length
+		r, _, err := Check(d, Profile10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Memory / mib; got < c.measured*9/10 || got > c.measured*12/10 || r.Tmp != c.tmp*mib {
+			t.Errorf("%s: got %d MiB and %d bytes of /tmp, measured were %d MiB and %d MiB", c.name, got, r.Tmp, c.measured, c.tmp)
+		}
+	}
+	// Old and new side of a patch, and a window.
+	old := b.copySource(0, 20*mib)
+	fresh := b.item(b.source[:8*mib], ZstdDecompression(b.asset(zstdFrame(t, b.source[:8*mib], zstd.WithWindowSize(8*mib)))))
+	pack := NewItem(30*mib, digest.SHA256{}, BSDiff(b.asset([]byte("BSDIFF40")), b.concat(old, fresh)))
+	d, _ := b.diff(0, LittleEndian, NewItem(1, digest.SHA256{}, Region(pack, 0, 1)))
+	r, _, err := Check(d, Profile10)
+	if err != nil || r.Memory < (58+8)*mib || r.Memory > (58+8+20)*mib || r.Tmp != 30*mib {
+		t.Errorf("pack: got %+v, %v", r, err)
+	}
+}
+
+func TestZstdWindow(t *testing.T) {
+	for _, c := range []struct {
+		content int
+		window  int64
+		single  bool
+	}{{10, 10, true}, {300, 300, true}, {70000, 70000, true}, {3 << 20, 1 << 20, false}} {
+		frame := zstdFrame(t, make([]byte, c.content), zstd.WithWindowSize(1<<20), zstd.WithSingleSegment(c.single))
+		if got := zstdWindow(bytes.NewReader(frame)); got < c.window || got > 2*c.window && c.single {
+			t.Errorf("content of %d bytes: got window %d, want %d", c.content, got, c.window)
+		}
+		for n := range min(14, len(frame)) {
+			zstdWindow(bytes.NewReader(frame[:n]))
+		}
+	}
+	if got := zstdWindow(strings.NewReader("no zstd frame")); got != 0 {
+		t.Errorf("got %d, want 0", got)
+	}
+}
+
+// TestAccount adds up the bytes of each vector.
+func TestAccount(t *testing.T) {
+	for _, v := range vectors {
+		file := testFile(t, v.name+".diff")
+		d := decodeBytes(t, file)
+		about, err := d.Describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if about.Size != int64(len(file)) {
+			t.Errorf("%s: got a size of %d, want %d", v.name, about.Size, len(file))
+		}
+		if d.Version == 2 { // may hold what is not needed
+			continue
+		}
+		var table, inline int64
+		for _, r := range about.Recipes {
+			table += r.Table
+			inline += r.Inline
+		}
+		if table != d.Account.Table || inline+8 != d.Account.Inline {
+			t.Errorf("%s: got %d bytes of table and %d of inline assets, want %d and %d", v.name, table, inline+8, d.Account.Table, d.Account.Inline)
+		}
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	b := newBuilder(t, 1, []byte("source"))
+	many := make([]*Item, 256)
+	for i := range many {
+		many[i] = b.zero(1)
+	}
+	for name, d := range map[string]*Diff{
+		"version":        {Version: 1},
+		"no recipe":      {Chunks: []*Item{{}}},
+		"parameters":     {Chunks: []*Item{NewItem(256, digest.SHA256{}, items(OpConcatenation, many...))}},
+		"length":         {TargetLength: -1},
+		"zlib":           {Chunks: []*Item{b.inflate([]byte("x"), 0)}},
+		"asset":          {Chunks: []*Item{NewItem(2, digest.SHA256{}, InlineAsset([]byte("x")))}},
+		"remainder":      {Chunks: []*Item{NewItem(2, digest.SHA256{}, Remainder([]byte("x")))}},
+		"v2 asset":       {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, InlineAsset([]byte("x"))), b.zero(1)}},
+		"v2 remainder":   {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, Remainder([]byte("x"))), b.zero(1)}},
+		"v2 no source":   {Version: 2, TargetLength: 3, Chunks: []*Item{b.copySource(0, 2), b.zero(1)}},
+		"v2 nested":      {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, Nested(b.zero(1), b.zero(2))), b.zero(1)}},
+		"v2 compression": {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, ZstdCompression(b.zero(1), 1, 5, 3)), b.zero(1)}},
+		"v2 copy":        {Version: 2, TargetLength: 3, Chunks: []*Item{b.zero(1), NewItem(2, digest.SHA256{1}, CopyTarget(0, 2, digest.SHA256{1}))}},
+	} {
+		if err := Encode(&bytes.Buffer{}, d); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := Encode(&failing{}, &Diff{}); err == nil {
+		t.Error("writer that fails: no error")
+	}
+}
+
+// TestPoolForm encodes a tree for version 2 and reads it back.
+func TestPoolForm(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(4000))
+	whole := b.copySource(0, 4000)
+	twice := b.asset([]byte("the same"))
+	d, target := b.diff(2, BigEndian,
+		whole,                              // the source itself: needs no recipe
+		twice, b.asset([]byte("the same")), // stored once
+		b.region(whole, 0, 4000), // nothing but the whole
+		b.concat(twice),
+		b.item([]byte("rest"), Remainder([]byte("rest"))),
+		b.item([]byte("rest"), CopyTarget(12016, 4, digest.Sum([]byte("rest")))),
+		b.zero(0),
+	)
+	file := encodeBytes(t, d)
+	again := decodeBytes(t, file)
+	got, err := applyBytes(again, b.source, ApplyOptions{Strict: true, Scratch: scratch(t)})
+	if err != nil || !bytes.Equal(got, target) {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(file, []byte("the same")); n != 1 {
+		t.Errorf("an asset is stored %d times", n)
+	}
+	if !bytes.Equal(encodeBytes(t, again), file) {
+		t.Error("encoded again it has other bytes")
+	}
+	// A target that is the source.
+	d, target = b.diff(2, BigEndian, whole)
+	again = decodeBytes(t, encodeBytes(t, d))
+	got, err = applyBytes(again, b.source, ApplyOptions{})
+	if err != nil || !bytes.Equal(got, target) {
+		t.Error(err)
+	}
+}
