@@ -150,7 +150,7 @@ func Make(source, target Input, o Options) (*Result, error) {
 		return nil, err
 	}
 	if source.Size == target.Size && m.result.SourceSHA256 == m.result.TargetSHA256 {
-		return nil, fault.Dataf("source and target are the same file content")
+		return nil, fault.Dataf("source and target are the same")
 	}
 	if m.old, err = m.openPayloads(source, m.openOld); err != nil {
 		return nil, fmt.Errorf("source: %w", err)

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func random(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 1))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// edits is a target with everything that divide looks for: moved, repeated,
+// changed and new content, and zeros.
+func edits(old []byte) []byte {
+	k := len(old) / 8
+	return slices.Concat(
+		old[5*k:7*k],          // moved
+		make([]byte, 100<<10), // zeros
+		random(2, k),          // new
+		old[:3*k],
+		make([]byte, 1000),
+		random(2, k), // a repeat of what was new
+		scatter(old[3*k:5*k]),
+	)
+}
+
+// scatter changes one byte in a thousand.
+func scatter(b []byte) []byte {
+	b = bytes.Clone(b)
+	for i := 500; i < len(b); i += 1000 {
+		b[i] ^= 0x55
+	}
+	return b
+}
+
+// checkPieces rebuilds the target from the pieces.
+func checkPieces(t *testing.T, old, target []byte, pieces []piece) {
+	t.Helper()
+	var out []byte
+	for _, p := range pieces {
+		if p.at != len(out) || p.n <= 0 {
+			t.Fatalf("piece %+v, want one at %d", p, len(out))
+		}
+		switch p.from {
+		case fromOld:
+			out = append(out, old[p.off:p.off+p.n]...)
+		case fromZero:
+			out = append(out, make([]byte, p.n)...)
+		case fromNew:
+			if p.off+p.n > p.at {
+				t.Fatalf("piece %+v repeats what comes later", p)
+			}
+			out = append(out, out[p.off:p.off+p.n]...)
+		case fromPack:
+			out = append(out, target[p.at:p.end()]...)
+		}
+	}
+	if !bytes.Equal(out, target) {
+		t.Fatal("the pieces do not make the target")
+	}
+}
+
+func count(pieces []piece, from source) int {
+	return total(pieces, func(p piece) int {
+		if p.from == from {
+			return p.n
+		}
+		return 0
+	})
+}
+
+func TestDivide(t *testing.T) {
+	old := random(1, 4<<20)
+	target := edits(old)
+	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
+	pieces := divide(newIndex(old), target, limits)
+	checkPieces(t, old, target, pieces)
+	k := len(old) / 8
+	for _, c := range []struct {
+		from source
+		want int
+	}{{fromOld, 5 * k}, {fromZero, 100 << 10}, {fromNew, k}, {fromPack, 3*k + 1000}} {
+		if got := count(pieces, c.from); got < c.want-200 || got > c.want+200 {
+			t.Errorf("source %d: got %d bytes, want about %d", c.from, got, c.want)
+		}
+	}
+	for _, p := range pieces {
+		if p.from == fromOld && p.n < limits.copy || p.from == fromZero && p.n < limits.zero || p.from == fromNew && p.n < limits.repeat {
+			t.Errorf("piece %+v is too short", p)
+		}
+	}
+}
+
+// Content that repeats itself must neither stall nor be taken apart wrongly.
+func TestDivideDegenerate(t *testing.T) {
+	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
+	period := bytes.Repeat(random(3, 37), 1<<20/37)
+	for _, c := range []struct {
+		name        string
+		old, target []byte
+	}{
+		{"empty old", nil, random(1, 200<<10)},
+		{"empty target", random(1, 1000), nil},
+		{"all zero", make([]byte, 1<<20), make([]byte, 3<<20)},
+		{"all ones", bytes.Repeat([]byte{1}, 1<<20), bytes.Repeat([]byte{1}, 3<<20)},
+		{"period", period, period[11:]},
+		{"short", []byte("abc"), []byte("abcd")},
+		{"same", random(4, 1<<20), random(4, 1<<20)},
+		{"zeros between", make([]byte, 1<<20), bytes.Repeat(append(make([]byte, 20000), 1), 50)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			checkPieces(t, c.old, c.target, divide(newIndex(c.old), c.target, limits))
+		})
+	}
+}
+
+func FuzzDivide(f *testing.F) {
+	f.Add([]byte("hello"), uint64(1), uint16(300))
+	f.Add(random(1, 5000), uint64(7), uint16(40))
+	f.Fuzz(func(t *testing.T, old []byte, seed uint64, cuts uint16) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		var target []byte
+		for range cuts % 64 {
+			switch n := r.IntN(200); {
+			case len(old) > 0 && r.IntN(2) == 0:
+				from := r.IntN(len(old))
+				target = append(target, old[from:min(from+n, len(old))]...)
+			case len(target) > 0 && r.IntN(2) == 0:
+				from := r.IntN(len(target))
+				target = append(target, target[from:min(from+n, len(target))]...)
+			case r.IntN(2) == 0:
+				target = append(target, make([]byte, n)...)
+			default:
+				target = append(target, random(seed, n)...)
+			}
+		}
+		checkPieces(t, old, target, divide(newIndex(old), target, thresholds{copy: 40, zero: 16, repeat: 40}))
+	})
+}
+
+func TestMakePacks(t *testing.T) {
+	old := random(1, 8<<20)
+	target := slices.Concat(scatter(old[4<<20:]), random(9, 1<<20), scatter(old[:4<<20]))
+	idx := newIndex(old)
+	pieces := []piece{{from: fromPack, at: 0, n: len(target)}}
+	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
+		packs := makePacks(idx, target, pieces, newHints(nil, nil), budget)
+		at := 0
+		covered := 0
+		for i, p := range packs {
+			if n := p.newSize() + p.oldSize(); n > budget {
+				t.Errorf("budget %d: pack %d takes %d", budget, i, n)
+			}
+			for _, m := range p.material {
+				if m.at != at {
+					t.Fatalf("budget %d: material at %d, want %d", budget, m.at, at)
+				}
+				at = m.end()
+			}
+			for j, r := range p.ranges {
+				if r.len() <= 0 || r.to > len(old) || j > 0 && r.from <= p.ranges[j-1].to {
+					t.Errorf("budget %d: pack %d: range %+v", budget, i, r)
+				}
+			}
+			covered += p.oldSize()
+		}
+		if at != len(target) {
+			t.Errorf("budget %d: packs end at %d, want %d", budget, at, len(target))
+		}
+		if covered < len(old)*9/10 {
+			t.Errorf("budget %d: only %d bytes of the old side are in packs", budget, covered)
+		}
+	}
+}
+
+func BenchmarkDivide(b *testing.B) {
+	old := random(1, 32<<20)
+	target := edits(old)
+	b.SetBytes(int64(len(old) + len(target)))
+	for b.Loop() {
+		divide(newIndex(old), target, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
+	}
+}
