@@ -104,11 +104,12 @@ type applier struct {
 	arena  arena
 	memory int64 // left for codecs
 	work   int64 // bytes that may still be produced
+	items  int   // that deltas inside d may still have, all that are open at a time
 	buf    []byte
 }
 
 func newApplier(d *Diff, opts ApplyOptions) *applier {
-	a := &applier{opts: opts, memory: opts.Memory, buf: make([]byte, copySize)}
+	a := &applier{opts: opts, memory: opts.Memory, items: maxItems - d.items, buf: make([]byte, copySize)}
 	if a.memory == 0 {
 		a.memory = defaultMemory
 	}
@@ -156,11 +157,14 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 			}
 			in.copied = append(in.copied, extent{c.Offset, c.Length})
 		case r.Op == OpNested && r.Params[0].Item.inline():
-			nested, err := d.decodeNested(it, r.Params[0].Item.Recipe.Open())
+			nested, err := d.decodeNested(it, r.Params[0].Item.Recipe.Open(), a.items)
 			if err != nil {
 				return err
 			}
-			if _, err := a.inspect(nested, r.Params[1].Item.Length, depth+1); err != nil {
+			a.items -= nested.items
+			_, err = a.inspect(nested, r.Params[1].Item.Length, depth+1)
+			a.items += nested.items
+			if err != nil {
 				return err
 			}
 		}
@@ -211,9 +215,10 @@ func (it *Item) staged() bool {
 	return true
 }
 
-// decodeNested decodes the delta of it, whose recipe is OpNested.
-func (d *Diff) decodeNested(it *Item, delta *io.SectionReader) (*Diff, error) {
-	nested, err := Decode(delta, delta.Size())
+// decodeNested decodes the delta of it, whose recipe is OpNested, if it has at most
+// that many items.
+func (d *Diff) decodeNested(it *Item, delta *io.SectionReader, items int) (*Diff, error) {
+	nested, err := decode(delta, delta.Size(), items)
 	switch {
 	case err != nil:
 		return nil, err
@@ -413,10 +418,12 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	if err != nil {
 		return err
 	}
-	d, err := s.diff.decodeNested(it, io.NewSectionReader(view, 0, delta.Length))
+	d, err := s.diff.decodeNested(it, io.NewSectionReader(view, 0, delta.Length), s.items)
 	if err != nil {
 		return err
 	}
+	s.items -= d.items
+	defer func() { s.items += d.items }()
 	in, err := s.inspect(d, source.Length, s.depth+1)
 	if err != nil {
 		return err
@@ -862,58 +869,4 @@ func (t *tap) close() error {
 		}
 	}
 	return nil
-}
-
-// previewLimit bounds what OpenNested produces in memory, in bytes.
-const previewLimit = 64 << 20
-
-// OpenNested decodes the delta inside it, an item of d whose recipe is OpNested.
-// A delta that is made out of the source cannot be opened this way, nor one whose
-// making takes more than 64 MiB.
-func (d *Diff) OpenNested(it *Item) (*Diff, error) {
-	if err := it.Recipe.checkShape(); err != nil || it.Recipe.Op != OpNested {
-		return nil, err
-	}
-	content, err := d.preview(it.Recipe.Params[0].Item)
-	if err != nil {
-		return nil, err
-	}
-	return d.decodeNested(it, content)
-}
-
-// preview produces an item that does not depend on source or target.
-func (d *Diff) preview(it *Item) (*io.SectionReader, error) {
-	seen := map[*Item]bool{}
-	var independent func(it *Item) error
-	independent = func(it *Item) error {
-		r := it.Recipe
-		if it.Length == 0 || seen[it] {
-			return nil
-		}
-		seen[it] = true
-		if r.Op == OpCopySource || r.fromTarget() {
-			return errorf(codeOther, "%v: content is not in the delta", r.Op)
-		}
-		if err := d.checkRecipe(it, 0); err != nil {
-			return err
-		}
-		for _, p := range r.Params {
-			if p.Item != nil {
-				if err := independent(p.Item); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	if err := independent(it); err != nil {
-		return nil, err
-	}
-	a := newApplier(d, ApplyOptions{})
-	a.arena.store = &memory{limit: previewLimit}
-	view, err := a.newScope(d, &info{}, io.NewSectionReader(zeros{}, 0, 0), 0).open(it)
-	if err != nil {
-		return nil, err
-	}
-	return io.NewSectionReader(view, 0, it.Length), nil
 }

@@ -53,7 +53,7 @@ func (v Violation) String() string {
 // nothing that needs the source: that digests are right is shown by Apply with
 // Strict. The error is about reading the delta, not about its content.
 func Check(d *Diff, profile Profile) (*Report, []Violation, error) {
-	c := &checker{profile: profile, opened: map[*Item]*Diff{}, sections: map[int64]string{}}
+	c := &checker{profile: profile, view: newViewer(), opened: map[*Item]*Diff{}, sections: map[int64]string{}}
 	c.diff(d)
 	if c.err != nil {
 		return nil, nil, fmt.Errorf("check delta: %w", c.err)
@@ -71,6 +71,7 @@ const (
 
 type checker struct {
 	profile    Profile
+	view       *viewer
 	violations []Violation
 	path       []string
 	opened     map[*Item]*Diff  // by the item whose recipe is OpNested
@@ -268,7 +269,7 @@ func (c *checker) item(it *Item, p place) {
 // patch checks the head of a BSDIFF40 patch.
 func (c *checker) patch(it *Item, p place) {
 	delta := it.Recipe.Params[0].Item
-	content, err := p.scope.diff.preview(delta)
+	content, err := c.view.content(p.scope.diff, delta)
 	if c.fail(err) {
 		return
 	}
@@ -290,7 +291,7 @@ func (c *checker) nested(it *Item, p place) {
 		c.violate("deltas nested more than %d deep", maxNested)
 		return
 	}
-	d, err := p.scope.diff.OpenNested(it)
+	d, err := c.view.nested(p.scope.diff, it)
 	if c.fail(err) {
 		return
 	}
@@ -347,7 +348,7 @@ func (c *checker) rules10(it *Item, p place) {
 		}
 	case OpZstdCompression:
 		c.large(r)
-		if item := r.Params[0].Item; item.Length <= onePiece && p.scope.pieces(item) {
+		if item := r.Params[0].Item; item.Length <= onePiece && c.pieces(p.scope.diff, item) {
 			c.violate("an item of at most %d bytes is written in several pieces", onePiece)
 		}
 	case OpZstdDelta:
@@ -361,17 +362,17 @@ func (c *checker) rules10(it *Item, p place) {
 
 // pieces reports whether a small item may be written in more than one piece,
 // which gives other zstd frames than one piece does.
-func (s *checkScope) pieces(it *Item) bool {
+func (c *checker) pieces(d *Diff, it *Item) bool {
 	switch r := it.Recipe; {
 	case r == nil:
 		return false
 	case r.Op == OpConcatenation:
-		return len(r.Params) > 1 || len(r.Params) == 1 && s.pieces(r.Params[0].Item)
+		return len(r.Params) > 1 || len(r.Params) == 1 && c.pieces(d, r.Params[0].Item)
 	case r.Op == OpCopy && !r.fromTarget():
-		return s.pieces(r.Params[0].Item)
+		return c.pieces(d, r.Params[0].Item)
 	case r.Op == OpNested:
-		d, err := s.diff.OpenNested(it)
-		return err != nil || len(d.Chunks) > 1
+		inner, err := c.view.nested(d, it)
+		return err != nil || len(inner.Chunks) > 1
 	}
 	return false
 }
@@ -379,7 +380,7 @@ func (s *checkScope) pieces(it *Item) bool {
 // prefixless checks that a zstd_delta does without its prefix, which the library
 // frees too early.
 func (c *checker) prefixless(it *Item, p place) {
-	frame, err := p.scope.diff.preview(it.Recipe.Params[0].Item)
+	frame, err := c.view.content(p.scope.diff, it.Recipe.Params[0].Item)
 	if c.fail(err) {
 		return
 	}

@@ -18,20 +18,23 @@ import (
 const (
 	maxDepth  = 100     // levels of recipes
 	maxNested = 8       // deltas inside deltas
-	maxItems  = 1 << 20 // items of one delta; each takes about 150 bytes of memory
+	maxItems  = 1 << 18 // items of a delta and those inside it; each takes about 150 bytes of memory
 )
 
 // Decode reads the structure of a delta of size bytes: version 0 in either byte
 // order, which it finds out, or version 2. Contents are left where they are, so
 // r must stay readable as long as the Diff is in use; nested deltas are decoded
 // when they are applied. Every fault of the data is an *Error.
-func Decode(r io.ReaderAt, size int64) (*Diff, error) {
-	d := &decoder{file: r, size: size, order: binary.ByteOrder(binary.LittleEndian)}
+func Decode(r io.ReaderAt, size int64) (*Diff, error) { return decode(r, size, maxItems) }
+
+func decode(r io.ReaderAt, size int64, items int) (*Diff, error) {
+	d := &decoder{file: r, size: size, order: binary.ByteOrder(binary.LittleEndian), limit: items}
 	d.r = bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 64<<10)
 	diff, err := d.decode()
 	if err != nil {
 		return nil, fmt.Errorf("delta: %w", err)
 	}
+	diff.items = d.items
 	return diff, nil
 }
 
@@ -42,6 +45,7 @@ type decoder struct {
 	pos   int64 // of the next byte that r gives
 	order binary.ByteOrder
 	items int
+	limit int // of items
 
 	diff   *Diff
 	assets []*Item // with OpInlineAsset, in stream order
@@ -204,8 +208,8 @@ func (d *decoder) enter(depth int) error {
 	if depth > maxDepth {
 		return d.errorf(codeOther, "recipes nested more than %d deep", maxDepth)
 	}
-	if d.items++; d.items > maxItems {
-		return d.errorf(codeOther, "more than %d items", maxItems)
+	if d.items++; d.items > d.limit {
+		return d.errorf(codeOther, "more than %d items", d.limit)
 	}
 	return nil
 }

@@ -53,10 +53,10 @@ type Node struct {
 }
 
 // Describe returns the description of a delta, with the deltas inside it.
-func (d *Diff) Describe() (*Description, error) { return d.describe(0) }
+func (d *Diff) Describe() (*Description, error) { return d.describe(newViewer(), 0) }
 
-func (d *Diff) describe(depth int) (*Description, error) {
-	b := describer{diff: d, depth: depth, shares: map[Op]*RecipeShare{}, uses: map[*Item]int{}, nodes: map[*Item]*Node{}}
+func (d *Diff) describe(view *viewer, depth int) (*Description, error) {
+	b := describer{diff: d, view: view, depth: depth, shares: map[Op]*RecipeShare{}, uses: map[*Item]int{}, nodes: map[*Item]*Node{}}
 	if d.Version == 2 {
 		for _, c := range d.Chunks {
 			b.count(c)
@@ -95,6 +95,7 @@ func (d *Diff) describe(depth int) (*Description, error) {
 
 type describer struct {
 	diff   *Diff
+	view   *viewer
 	depth  int
 	shares map[Op]*RecipeShare
 	uses   map[*Item]int // version 2 shares items
@@ -152,13 +153,14 @@ func (b *describer) node(it, user *Item) (*Node, error) {
 
 // nested describes the delta inside it.
 func (b *describer) nested(n *Node, it *Item) error {
-	var err error
-	if b.depth == maxNested {
+	err := it.Recipe.checkShape()
+	if err == nil && b.depth == maxNested {
 		err = errorf(codeOther, "deltas nested more than %d deep", maxNested)
-	} else {
+	}
+	if err == nil {
 		var inner *Diff
-		if inner, err = b.diff.OpenNested(it); err == nil {
-			n.Delta, err = inner.describe(b.depth + 1)
+		if inner, err = b.view.nested(b.diff, it); err == nil {
+			n.Delta, err = inner.describe(b.view, b.depth+1)
 			return err
 		}
 	}
@@ -205,7 +207,7 @@ func (d *Diff) tableSize(it, user *Item) int64 {
 		case OpInlineAsset, OpRemainder, OpCopySource:
 			return size + 8 + def // a slice
 		case OpAllZero:
-			return size
+			return size + 8
 		case OpRegion:
 			return size + 8 + def
 		case OpGzDecompression:

@@ -55,7 +55,8 @@ type Diff struct {
 	// Account says where the bytes of a decoded delta are. Encode ignores it.
 	Account Account
 
-	rest *remainder // of a decoded version 0 delta
+	rest  *remainder // of a decoded version 0 delta
+	items int        // of a decoded delta: how many it has
 }
 
 // remainder is a decoded remainder section.

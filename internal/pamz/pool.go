@@ -622,7 +622,7 @@ func (f *flattener) add(k key, r *Recipe, depth int, e *encoder) {
 		}
 		res.op, res.numbers, res.items = poolSlice, numbers, []key{f.source}
 	case OpAllZero:
-		res.op = poolAllZeros
+		res.op, res.numbers = poolAllZeros, numbers // the length, which the library writes but does not look at
 	case OpConcatenation:
 		res.op = poolChain
 	case OpRegion:

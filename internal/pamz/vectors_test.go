@@ -141,7 +141,7 @@ func TestVectors(t *testing.T) {
 }
 
 // TestRoundTrip encodes what was decoded: version 0 gives the same file, version 2
-// the same in a canonical form.
+// the same in a canonical form, which is that of the library's own writer.
 func TestRoundTrip(t *testing.T) {
 	for _, v := range vectors {
 		file := testFile(t, v.name+".diff")
@@ -151,7 +151,7 @@ func TestRoundTrip(t *testing.T) {
 			if err := Encode(&again, d); err != nil {
 				t.Fatalf("%s: %v", v.name, err)
 			}
-			if !bytes.Equal(again.Bytes(), file) && d.Version == 0 {
+			if !bytes.Equal(again.Bytes(), file) && (d.Version == 0 || v.name == "v3basic") {
 				t.Errorf("%s: other bytes", v.name)
 			}
 			if d.Version == 2 && bytes.Equal(file, again.Bytes()) {
