@@ -340,10 +340,15 @@ func (k *sink) Write(p []byte) (int, error) {
 
 // spend counts n produced bytes.
 func (a *applier) spend(n int64) error {
-	if a.work -= n; a.work < 0 {
-		return errorf(codeOther, "the delta asks for far more work than its target needs")
+	if n > a.work {
+		return errTooMuch()
 	}
+	a.work -= n
 	return nil
+}
+
+func errTooMuch() error {
+	return errorf(codeOther, "the delta asks for far more work than its target needs")
 }
 
 // produce writes the content of it, unverified.
@@ -703,6 +708,9 @@ func (s *scope) compose(it *Item) (io.ReaderAt, error) {
 
 // produceStaged writes it to scratch space.
 func (s *scope) produceStaged(it *Item) (extent, error) {
+	if it.Length > s.work {
+		return extent{}, errTooMuch()
+	}
 	e, err := s.arena.alloc(it.Length)
 	if err != nil {
 		return e, err

@@ -346,3 +346,68 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestManyItems has more items than a file may have, at once and in deltas inside it.
+func TestManyItems(t *testing.T) {
+	b := newBuilder(t, 1, []byte("source"))
+	chunks := make([]*Item, maxItems+1)
+	for i := range chunks {
+		chunks[i] = b.zero(1)
+	}
+	d, _ := b.diff(0, LittleEndian, chunks...)
+	file := encodeBytes(t, d)
+	_, err := Decode(bytes.NewReader(file), int64(len(file)))
+	wantError(t, err, codeOther)
+
+	old := func() *Item { return b.copySource(0, 6) }
+	it := b.nested(LittleEndian, old(), func(*builder) []*Item { return chunks[:maxItems/2] })
+	it = b.nested(LittleEndian, old(), func(*builder) []*Item { return append([]*Item{it}, chunks[:maxItems/2]...) })
+	d, _ = b.diff(0, LittleEndian, it)
+	d = decodeBytes(t, encodeBytes(t, d))
+	_, err = applyBytes(d, b.source, ApplyOptions{})
+	wantError(t, err, codeOther)
+}
+
+// TestViewer has a viewer that has little left to spend.
+func TestViewer(t *testing.T) {
+	b := newBuilder(t, 1, []byte("source"))
+	inner := func() *Item {
+		return b.nested(LittleEndian, b.copySource(0, 6), func(inner *builder) []*Item { return []*Item{inner.zero(1), inner.zero(2)} })
+	}
+	one, two := inner(), inner()
+	d, _ := b.diff(0, LittleEndian, one, two)
+	v := &viewer{work: 1000, items: 3}
+	if _, err := v.nested(d, one); err != nil {
+		t.Error(err)
+	}
+	_, err := v.nested(d, two)
+	wantError(t, err, codeOther)
+	v.items = 100
+	if _, err := v.nested(d, two); err != nil {
+		t.Error(err)
+	}
+	_, err = v.content(d, b.unzstd(make([]byte, 1001)))
+	wantError(t, err, codeOther)
+	_, err = v.content(d, b.concat(b.zero(1), b.copySource(0, 1)))
+	wantError(t, err, codeOther)
+	v.work = 1 << 40
+	_, err = v.content(d, b.unzstd(make([]byte, viewSize+1)))
+	wantError(t, err, codeOther)
+}
+
+// TestHugeStage claims lengths that no scratch file can have.
+func TestHugeStage(t *testing.T) {
+	b := newBuilder(t, 1, []byte("source"))
+	it := b.gunzip([]byte("x"))
+	for range 5 {
+		it.Length = 1 << 61
+		it = NewItem(it.Length, digest.SHA256{}, GzDecompression(it))
+	}
+	d, _ := b.diff(0, LittleEndian, b.item([]byte{0}, Region(it, 0, 1)))
+	_, err := applyBytes(d, b.source, ApplyOptions{Scratch: scratch(t)})
+	wantError(t, err, codeOther)
+	a := arena{store: &memory{}, end: 1 << 61}
+	if _, err := a.alloc(1<<61 + 1); err == nil {
+		t.Error("room for more than 2^62 bytes")
+	}
+}

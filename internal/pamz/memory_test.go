@@ -28,8 +28,8 @@ func TestMemory(t *testing.T) {
 		applyInChild(t, dir)
 		return
 	}
-	if testing.Short() {
-		t.Skip("large files")
+	if testing.Short() || raceDetector {
+		t.Skip("large files, and a measurement that the race detector spoils")
 	}
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("no /proc to measure with")

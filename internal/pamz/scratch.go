@@ -84,6 +84,9 @@ type arena struct {
 
 // alloc returns room for size bytes, the first that fits.
 func (a *arena) alloc(size int64) (extent, error) {
+	if size > 1<<62-a.end {
+		return extent{}, errorf(codeOther, "the delta asks for too much scratch space")
+	}
 	if a.store == nil {
 		if a.open == nil {
 			return extent{}, fmt.Errorf("applying this delta needs scratch space")

@@ -198,7 +198,11 @@ func TestReal(t *testing.T) {
 			if d.Version == 0 && !bytes.Equal(again.Bytes(), file) {
 				t.Error("encoded again it has other bytes")
 			}
-			for _, d := range []*Diff{d, decodeBytes(t, again.Bytes())} {
+			forms := []*Diff{d}
+			if d.Version == 2 { // whose unused parts are gone
+				forms = append(forms, decodeBytes(t, again.Bytes()))
+			}
+			for _, d := range forms {
 				got, err := applyBytes(d, source, opts)
 				if err != nil {
 					t.Fatal(err)

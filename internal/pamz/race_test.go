@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+
+//go:build race
+
+package pamz
+
+// raceDetector multiplies memory.
+const raceDetector = true
