@@ -91,12 +91,12 @@ const (
 var zstds libraries[Zstd]
 
 // OpenZstd loads the libzstd that writes the device's bytes at level 3: o.File;
-// else the library of that version, or of another with the same bytes, that
-// scripts/get-libzstd left in the user's cache folder as
-// swudelta/libzstd.so.VERSION; else the system's libzstd.so.1, if its bytes are
-// the device's. Where nothing fits the error is a *LibraryError. A library that
-// was built without threads is refused, for it writes other frames than one
-// with. Each library is loaded once in a process.
+// else libzstd.so.VERSION of that version, or of another with the same bytes,
+// in packageFolder or in the folder swudelta of the user's cache, where
+// scripts/get-libzstd leaves it; else the system's libzstd.so.1, if its bytes
+// are the device's. Where nothing fits the error is a *LibraryError. A library
+// that was built without threads is refused, for it writes other frames than
+// one with. Each library is loaded once in a process.
 func OpenZstd(o ZstdOptions) (*Zstd, error) {
 	version := o.DeviceVersion
 	if version != "" && !versionPattern.MatchString(version) {
@@ -108,8 +108,10 @@ func OpenZstd(o ZstdOptions) (*Zstd, error) {
 	if version == "" {
 		version = DefaultZstdVersion
 	}
-	if z, err := openZstdCache(version); z != nil || err != nil {
-		return z, err
+	for _, dir := range zstdFolders() {
+		if z, err := openZstdIn(dir, version); z != nil || err != nil {
+			return z, err
+		}
 	}
 	z, err := loadZstd("libzstd.so.1")
 	if err == nil && !SameBytes(z.version, version, CanonicalLevel) {
@@ -133,14 +135,21 @@ func openZstdFile(file, version string) (*Zstd, error) {
 	return z, err
 }
 
-// openZstdCache returns nil and no error if the cache has nothing that fits.
-func openZstdCache(version string) (*Zstd, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return nil, nil // neither HOME nor XDG_CACHE_HOME, so no cache
+// packageFolder is where the Debian packages have their libzstd.
+const packageFolder = "/usr/lib/swudelta"
+
+func zstdFolders() []string {
+	dirs := []string{packageFolder}
+	if cache, err := os.UserCacheDir(); err == nil { // HOME or XDG_CACHE_HOME is set
+		dirs = append(dirs, filepath.Join(cache, "swudelta"))
 	}
+	return dirs
+}
+
+// openZstdIn returns nil and no error if dir has nothing that fits.
+func openZstdIn(dir, version string) (*Zstd, error) {
 	for _, v := range append([]string{version}, classOf(version)...) {
-		path := filepath.Join(dir, "swudelta", "libzstd.so."+v)
+		path := filepath.Join(dir, "libzstd.so."+v)
 		if _, err := os.Stat(path); err != nil {
 			continue
 		}

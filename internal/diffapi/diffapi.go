@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+
+// Package diffapi is the apply interface of the Device Update delta processor
+// (adu_diff_apply and what belongs to it) without its C side.
+//
+// An apply leaves an error with a number of the reference library
+// (doc/format.md), so that the agent's result codes stay what they were. Beyond
+// the reference, the target is verified in any case, it appears under its name
+// complete or not at all, and no delta ends the process or blocks it.
+package diffapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/pamz"
+)
+
+// Error numbers of the reference library for what happens around the delta.
+const (
+	codeException       = 1
+	codeOpenInput       = 20300
+	codeOpenTarget      = 20301
+	codeScratch         = 21000
+	codeZstdCompression = 31702
+)
+
+// exceptionPrefix starts every text of number 1, as it does in the reference.
+const exceptionPrefix = "Failed to apply diff. Exception: "
+
+// Error is why an apply failed.
+type Error struct {
+	Code int
+	Text string
+}
+
+// Session keeps the error of its last apply. Its methods must not be called
+// concurrently; sessions share nothing.
+type Session struct {
+	err *Error
+}
+
+// ErrorCount returns the number of errors of the last apply: 0 or 1.
+func (s *Session) ErrorCount() int {
+	if s.err == nil {
+		return 0
+	}
+	return 1
+}
+
+// Error returns an error of the last apply, or nil if i is out of range.
+func (s *Session) Error(i int) *Error {
+	if i != 0 {
+		return nil
+	}
+	return s.err
+}
+
+// Apply makes the file target out of the file source and the delta in the file
+// diff, and returns the number of errors. A file that was at target before is
+// replaced if there is none, and left alone otherwise.
+func (s *Session) Apply(source, diff, target string) int {
+	s.err = nil
+	if err := apply(source, diff, target); err != nil {
+		s.err = describe(err)
+	}
+	return s.ErrorCount()
+}
+
+// coded gives an error of the environment its number.
+type coded struct {
+	code int
+	err  error
+}
+
+func (e *coded) Error() string { return fmt.Sprintf("%v (error %d)", e.err, e.code) }
+func (e *coded) Unwrap() error { return e.err }
+
+func describe(err error) *Error {
+	var fault *pamz.Error
+	var env *coded
+	code := codeException
+	if errors.As(err, &env) {
+		code = env.code
+	} else if errors.As(err, &fault) {
+		code = fault.Code
+	}
+	if code == codeException {
+		return &Error{code, exceptionPrefix + err.Error()}
+	}
+	return &Error{code, err.Error()}
+}
+
+// recoverTo turns a panic into an error: the host must live on, whatever happens
+// here.
+func recoverTo(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v", r)
+	}
+}
+
+func apply(source, diff, target string) (err error) {
+	defer recoverTo(&err)
+	delta, deltaSize, err := openInput(diff)
+	if err != nil {
+		return &coded{codeOpenInput, fmt.Errorf("delta: %w", err)}
+	}
+	defer delta.Close()
+	d, err := pamz.Decode(delta, deltaSize)
+	if err != nil {
+		return fmt.Errorf("%s: %w", diff, err)
+	}
+	old, oldSize, err := openInput(source)
+	if err != nil {
+		return &coded{codeOpenInput, fmt.Errorf("source: %w", err)}
+	}
+	defer old.Close()
+	return writeFile(target, func(w io.Writer) error {
+		err := pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
+		if err != nil {
+			return fmt.Errorf("%s: %w", diff, err)
+		}
+		return nil
+	})
+}
+
+// openInput opens what can be read at random and has a size. It never waits for
+// the other end of a pipe.
+func openInput(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if device := info.Mode()&(os.ModeDevice|os.ModeCharDevice) == os.ModeDevice; !device && !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is neither a regular file nor a block device", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, size, nil
+}
+
+// openZstd gives a missing libzstd the number for a library that cannot
+// compress.
+func openZstd() (*codec.Zstd, error) {
+	z, err := codec.OpenZstd(codec.ZstdOptions{})
+	if err != nil {
+		return nil, &coded{codeZstdCompression, err}
+	}
+	return z, nil
+}
+
+func openZlib() (*codec.Zlib, error) { return codec.OpenZlib("") }
+
+// scratch returns a file without a name in TMPDIR.
+func scratch() (*os.File, error) {
+	f, err := os.CreateTemp("", "adudiffapi.*")
+	if err == nil {
+		err = os.Remove(f.Name())
+	}
+	if err != nil {
+		return nil, &coded{codeScratch, err}
+	}
+	return f, nil
+}
+
+// writeFile writes a file that appears under its name only when write returned
+// nil and all is on disk, so that after power loss there is the old file or the
+// complete new one. A file that was there keeps its permissions. Only regular
+// files can be written this way.
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	target := func(err error) error { return &coded{codeOpenTarget, fmt.Errorf("target: %w", err)} }
+	if p, err := filepath.EvalSymlinks(path); err == nil {
+		path = p // the link stays, as with any other open
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return target(fmt.Errorf("%s is not a regular file", path))
+	}
+	tmp, err := createBeside(path)
+	if err != nil {
+		return target(err)
+	}
+	defer tmp.Close()
+	defer os.Remove(tmp.Name())
+	if info != nil {
+		if err := tmp.Chmod(info.Mode().Perm()); err != nil {
+			return target(err)
+		}
+	}
+	if err := write(tmp); err != nil {
+		return err
+	}
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return target(err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// createBeside makes a file with an unused name in the folder of path. Unlike
+// os.CreateTemp it leaves the permissions to the umask, as the reference does.
+func createBeside(path string) (*os.File, error) {
+	if _, name := filepath.Split(path); name == "" {
+		return nil, fmt.Errorf("%q is not the name of a file", path)
+	}
+	for {
+		name := fmt.Sprintf(".%.200s.%x", filepath.Base(path), rand.Uint64())
+		f, err := os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// syncFolder brings a rename to disk. File systems that cannot are left alone.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
