@@ -125,6 +125,14 @@ func TestRulesOfDiff(t *testing.T) {
 	}
 }
 
+func TestParseProfile(t *testing.T) {
+	for name, ok := range map[string]bool{"1.0": true, "3.0": true, "2.0": false, "": false} {
+		if p, err := ParseProfile(name); (err == nil) != ok || ok && string(p) != name {
+			t.Errorf("%q: got %q, %v", name, p, err)
+		}
+	}
+}
+
 var b30 = []byte("a source of thirty bytes.......")
 
 // TestCost compares predictions with what was measured with the stock library.

@@ -78,10 +78,8 @@ func (d *Diff) describe(view *viewer, depth int) (*Description, error) {
 		if err != nil {
 			return nil, fmt.Errorf("chunk %d: %w", i, err)
 		}
-		if n.Ref == 0 && n.ID == 0 {
-			at := offset
-			n.Offset = &at
-		}
+		at := offset
+		n.Offset = &at
 		offset += c.Length
 		out.Chunks = append(out.Chunks, n)
 	}

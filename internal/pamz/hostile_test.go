@@ -94,6 +94,22 @@ func (r *raw) poolEnd(inline string) *raw {
 	return r.u64(0).u32(0)
 }
 
+// archive ends a version 2 file without sets and sections, with one archive in it
+// that claims to have more bytes than it has.
+func archive(inner *raw, more int) *raw {
+	r := poolHead().u64(0).u64(0).u64(0).u32(1).u64(uint64(inner.Len() + more)).hash("unverified")
+	r.Write(inner.Bytes())
+	return r
+}
+
+func archives(n int) *raw {
+	r := poolHead().u64(0).poolEnd("target")
+	for range n {
+		r = archive(r, 0)
+	}
+	return r
+}
+
 // TestMalformed has files with one fault each, and the reference's number of it.
 func TestMalformed(t *testing.T) {
 	long := strings.Repeat("x", 300)
@@ -166,6 +182,13 @@ func TestMalformed(t *testing.T) {
 		"v2 container":       {codeContainer, poolHead().u64(1).set("target", poolZlibCompression).u64(2, 3, 9, 1).item("source").poolEnd("")},
 		"v2 recipe 8":        {codeOther, poolHead().u64(1).set("target", 8).u64(0, 0).poolEnd("")},
 		"v2 content":         {codeHash, poolHead().u64(1).set("target", poolSlice).u64(1, 0, 1).item("source").poolEnd("")},
+		"v2 archive":         {0, archives(1)},
+		"v2 archives":        {0, archives(maxNested)},
+		"v2 deep archives":   {codeOther, archives(maxNested + 1)},
+		"v2 long archive":    {0, archive(archives(0).u64(0), 0)},
+		"v2 archive beyond":  {codeShort, archive(archives(0), 1)},
+		"v2 archive overrun": {codeShort, archive(archives(0), -1)},
+		"v2 archive v0":      {codeVersion, archive(chunk().u8(6, 0).end("target"), 0)},
 		"v2 empty item":      {codeOther, poolHead().u64(1).set("target", poolChain).u64(0, 1, 0).poolEnd("")},
 	} {
 		t.Run(name, func(t *testing.T) {
