@@ -39,7 +39,7 @@ func Apply(dst io.Writer, old io.ReaderAt, oldSize int64, patch io.ReaderAt, pat
 	at := int64(headerSize)
 	for i, n := range [3]int64{h.Control, h.Diff, patchSize - headerSize - h.Control - h.Diff} {
 		section := bufio.NewReaderSize(io.NewSectionReader(patch, at, n), blockSize)
-		a.streams[i] = stream{streamNames[i], bzip2.NewReader(section)}
+		a.streams[i] = stream{streamNames[i], bzip2.NewReader(&oneStream{r: section})}
 		at += n
 	}
 	return a.run()
@@ -145,19 +145,17 @@ func (s *stream) fill(b []byte) error {
 	return nil
 }
 
-// errTrailing is what compress/bzip2 says when bytes that are no bzip2 stream
-// follow one.
-const errTrailing = bzip2.StructuralError("bad magic value in continuation file")
-
-// end has the decoder verify the checksum of the last block, which it does only
-// when asked for more. Bytes that nobody needs are no fault.
+// end verifies that the stream ends here. The decoder checks the sum over the
+// last block only when it is asked for what follows.
 func (s *stream) end() error {
-	var b [1]byte
-	_, err := io.ReadFull(s.r, b[:])
-	if err == nil || err == io.EOF || err == errTrailing {
+	switch _, err := io.ReadFull(s.r, make([]byte, 1)); err {
+	case io.EOF:
 		return nil
+	case nil:
+		return fault.Dataf("%s stream of patch is longer than its use", s.name)
+	default:
+		return s.fail(err)
 	}
-	return s.fail(err)
 }
 
 // fail tells a malformed stream from a patch file that cannot be read.
@@ -168,6 +166,38 @@ func (s *stream) fail(err error) error {
 		return fault.Dataf("%s stream of patch: %w", s.name, err)
 	}
 	return fmt.Errorf("%s stream of patch: %w", s.name, err)
+}
+
+// oneStream hands out a bzip2 stream byte by byte and ends with it, where
+// compress/bzip2 would take what follows for another stream, and complain.
+// It knows the end by its mark, a number of 48 bits that stands before the
+// last 32 bits, at any bit.
+type oneStream struct {
+	r      io.ByteReader
+	hi, lo uint64 // the last 16 bytes
+}
+
+func (o *oneStream) ReadByte() (byte, error) {
+	tail := o.hi<<32 | o.lo>>32
+	for range 8 { // up to seven bits fill the last byte
+		if tail&(1<<48-1) == bzEndMark {
+			return 0, io.EOF
+		}
+		tail >>= 1
+	}
+	c, err := o.r.ReadByte()
+	o.hi = o.hi<<8 | o.lo>>56
+	o.lo = o.lo<<8 | uint64(c)
+	return c, err
+}
+
+func (o *oneStream) Read(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		if b[n], err = o.ReadByte(); err == nil {
+			n++
+		}
+	}
+	return n, err
 }
 
 const (

@@ -11,12 +11,11 @@ import (
 // before it so far, and from whether it goes on with something that has been
 // fresh before.
 type literals struct {
-	count  [256][256]uint16
-	total  [256]uint32
-	last   []int32 // position behind the latest fresh string with a hash
-	match  int     // where the current repetition goes on, or 0
-	length int
-	log    [4096]int64
+	count [256][256]uint16
+	total [256]uint32
+	last  []int32 // position behind the latest fresh string with a hash
+	match int     // where the current repetition goes on, or 0
+	log   [4096]int64
 }
 
 const (
@@ -45,7 +44,8 @@ func (l *literals) cost(text []byte, i int, fresh bool) int64 {
 	if i > 0 {
 		p = text[i-1]
 	}
-	cost := l.log2(l.total[p]) - l.log2(uint32(l.count[p][c]))
+	// A byte that nothing foretells is stored as it is.
+	cost := min(l.log2(l.total[p])-l.log2(uint32(l.count[p][c])), 8*bit)
 	if l.match > 0 {
 		if text[l.match] == c {
 			cost = min(cost, bit)
