@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+
+// Package release tests scripts/release-deltas, scripts/swu-recompress and
+// scripts/yocto with the tools as they are built.
+package release
+
+import (
+	"compress/gzip"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"swudelta/internal/tooltest"
+)
+
+// suite puts the tools and copies of the scripts on PATH before the tests run.
+// The copies do not find a bin folder beside them, which may be of another time.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	dir, err := os.MkdirTemp("", "release")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	tools, scripts := filepath.Join(dir, "tools"), filepath.Join(dir, "scripts")
+	if err := os.CopyFS(scripts, os.DirFS(filepath.Join(tooltest.Root(), "scripts"))); err != nil {
+		log.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", tools+"/", "./cmd/...")
+	build.Dir, build.Stderr = tooltest.Root(), os.Stderr
+	if err := build.Run(); err != nil {
+		log.Fatalf("build the tools: %v", err)
+	}
+	os.Setenv("PATH", strings.Join([]string{tools, scripts, os.Getenv("PATH")}, ":"))
+	return s.M.Run()
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(suite{m}, map[string]func(){"mkswu": mkswu})
+}
+
+func TestScripts(t *testing.T) {
+	tooltest.Need(t, "flock", "cmp")
+	tooltest.Scripts(t, "testdata/script")
+}
+
+// mkswu OUTPUT BLOCK...: an SWU with one gzip image, of 32 KiB for each number.
+// The same number is the same block, and nothing compresses it.
+func mkswu() {
+	log.SetFlags(0)
+	must := func(err error) {
+		if err != nil {
+			log.Fatalf("mkswu: %v", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "mkswu")
+	must(err)
+	defer os.RemoveAll(dir)
+	image, err := os.Create(filepath.Join(dir, "rootfs.img.gz"))
+	must(err)
+	digest := sha256.New()
+	z := gzip.NewWriter(io.MultiWriter(image, digest))
+	for _, arg := range os.Args[2:] {
+		seed, err := strconv.ParseUint(arg, 10, 64)
+		must(err)
+		_, err = io.CopyN(z, rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}), 32<<10)
+		must(err)
+	}
+	must(z.Close())
+	must(image.Close())
+	description := fmt.Sprintf("software = { version = \"1.0\"; images: ( { filename = \"rootfs.img.gz\"; sha256 = \"%x\"; compressed = \"zlib\"; } ); };\n", digest.Sum(nil))
+	must(os.WriteFile(filepath.Join(dir, "sw-description"), []byte(description), 0o666))
+	pack := exec.Command("swu-pack", "-C", dir, "-o", os.Args[1])
+	pack.Stdin, pack.Stderr = strings.NewReader("sw-description\nrootfs.img.gz\n"), os.Stderr
+	must(pack.Run())
+}
+
+// TestRank holds the choice against the best of all choices.
+func TestRank(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		const full = 1000
+		n := 1 + random.IntN(9)
+		var table strings.Builder
+		saved := make([]int, n)
+		for i := range n {
+			devices, bytes := random.IntN(50), random.IntN(full*5/4)
+			saved[i] = max(0, devices*(full-bytes))
+			fmt.Fprintf(&table, "s%d\t%d\t%d\n", i, devices, bytes)
+		}
+		best := 0
+		for set := range 1 << n {
+			sum, members := 0, 0
+			for i := range n {
+				if set>>i&1 == 1 {
+					sum += saved[i]
+					members++
+				}
+			}
+			if members <= 4 {
+				best = max(best, sum)
+			}
+		}
+
+		rank := exec.Command("release-deltas", "--rank", strconv.Itoa(full), "/dev/stdin")
+		rank.Stdin, rank.Stderr = strings.NewReader(table.String()), os.Stderr
+		out, err := rank.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")[1:]
+		if len(lines) != n {
+			t.Fatalf("got %d rows for %d\n%s", len(lines), n, out)
+		}
+		got := 0
+		for _, line := range lines {
+			field := strings.Split(line, "\t")
+			i, _ := strconv.Atoi(field[0][1:])
+			if field[3] != strconv.Itoa(saved[i]) {
+				t.Errorf("%s: saves %s, want %d", field[0], field[3], saved[i])
+			}
+			if field[5] == "1" {
+				got += saved[i]
+			}
+		}
+		if got != best {
+			t.Errorf("the first update saves %d, the best one %d\n%s\n%s", got, best, table.String(), out)
+		}
+	}
+}
+
+// block returns the n-th block of code in a language from a page of doc/.
+func block(t *testing.T, page, language string, n int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(tooltest.Root(), "doc", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := slices.Collect(strings.SplitSeq(string(text), "```"+language+"\n"))
+	if len(blocks) <= n+1 {
+		t.Fatalf("%s: has no block %d in %s", page, n, language)
+	}
+	code, _, _ := strings.Cut(blocks[n+1], "```")
+	return code
+}
