@@ -168,10 +168,12 @@ func (s *stream) fail(err error) error {
 	return fmt.Errorf("%s stream of patch: %w", s.name, err)
 }
 
+// endMark stands at the end of a bzip2 stream, before a sum of 32 bits.
+const endMark = 0x177245385090
+
 // oneStream hands out a bzip2 stream byte by byte and ends with it, where
 // compress/bzip2 would take what follows for another stream, and complain.
-// It knows the end by its mark, a number of 48 bits that stands before the
-// last 32 bits, at any bit.
+// It knows the end by its mark of 48 bits, which may start at any bit.
 type oneStream struct {
 	r      io.ByteReader
 	hi, lo uint64 // the last 16 bytes
@@ -180,7 +182,7 @@ type oneStream struct {
 func (o *oneStream) ReadByte() (byte, error) {
 	tail := o.hi<<32 | o.lo>>32
 	for range 8 { // up to seven bits fill the last byte
-		if tail&(1<<48-1) == bzEndMark {
+		if tail&(1<<48-1) == endMark {
 			return 0, io.EOF
 		}
 		tail >>= 1

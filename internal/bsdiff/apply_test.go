@@ -20,14 +20,26 @@ import (
 	"github.com/gabstv/go-bsdiff/pkg/bsdiff"
 	"github.com/gabstv/go-bsdiff/pkg/bspatch"
 
+	"swudelta/internal/codec"
 	"swudelta/internal/fault"
 	"swudelta/internal/tooltest"
 )
 
+// compressor is libbz2.
+func compressor(t testing.TB) Compressor {
+	t.Helper()
+	lib, err := codec.OpenBzip2()
+	if err != nil {
+		tooltest.Need(t, "libbz2.so.1.0")
+		t.Fatal(err)
+	}
+	return lib.Compress
+}
+
 func encoded(t testing.TB, p *Patch) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	sizes, err := p.Encode(&b, Compress)
+	sizes, err := p.Encode(&b, compressor(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +285,7 @@ func TestEnvironment(t *testing.T) {
 	if _, err := (&Patch{}).Encode(io.Discard, func(io.Writer, []byte) error { return nil }); err == nil {
 		t.Error("a compressor that writes nothing is accepted")
 	}
-	if _, err := (&Patch{}).Encode(failing{syscall.ENOSPC}, Compress); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := (&Patch{}).Encode(failing{syscall.ENOSPC}, compressor(t)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -416,11 +416,18 @@ func (m *matcher) patch() *Patch {
 	return p
 }
 
-// MoveFresh moves runs of at least min extra bytes out of the patch: they are
-// returned as fresh, to be put behind the old side (of oldSize bytes), from
-// where the returned patch copies them with a diff of zeros. What stays in the
-// extra stream is what a move would not pay for.
+// freshRun is from how many bytes on a run of extra bytes is worth a second
+// control entry, if the fresh bytes are coded as well as zstd -22 does it.
+const freshRun = 128
+
+// MoveFresh moves runs of at least min extra bytes out of the patch, or, if min
+// is 0, those that it pays for: they are returned as fresh, to be put behind the
+// old side (of oldSize bytes), from where the returned patch copies them with a
+// diff of zeros.
 func (p *Patch) MoveFresh(oldSize int64, min int) (patch *Patch, fresh []byte) {
+	if min <= 0 {
+		min = freshRun
+	}
 	q := &Patch{}
 	diff, extra := p.Diff, p.Extra
 	add := func(c Control) {
