@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+#
+# The tools that swu-delta.bbclass runs, as they were built elsewhere: no Go of a
+# certain version is asked of the release that builds the image, and no module is
+# fetched. In a checkout,
+#
+#   mkdir -p swudelta && CGO_ENABLED=0 go build -trimpath -o swudelta/bin/ ./cmd/...
+#   cp -r scripts LICENSE swudelta && tar -czf swudelta-$(uname -m).tar.gz swudelta
+#
+# makes the archive; put it into files/ beside this recipe, or into a folder of
+# FILESEXTRAPATHS, or give a URL and its checksum in SRC_URI.
+
+SUMMARY = "Delta updates for SWUpdate images on Azure Device Update"
+LICENSE = "MIT"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=a7b72608531e496bbe3eac195a18170f"
+
+SRC_URI = "file://swudelta-${BUILD_ARCH}.tar.gz"
+
+# Releases before 5.1 unpack into WORKDIR.
+UNPACKDIR ??= "${WORKDIR}"
+S = "${UNPACKDIR}/swudelta"
+
+inherit native
+
+INHIBIT_DEFAULT_DEPS = "1"
+INHIBIT_SYSROOT_STRIP = "1"
+
+do_configure[noexec] = "1"
+do_compile[noexec] = "1"
+
+do_install() {
+    install -d ${D}${bindir}
+    install -m 0755 ${S}/bin/* ${D}${bindir}
+    for script in DiffGenTool swu-recompress release-deltas; do
+        install -m 0755 ${S}/scripts/$script ${D}${bindir}
+    done
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+
+package release
+
+import (
+	"bytes"
+	"crypto/md5"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"swudelta/internal/tooltest"
+)
+
+// hosttools are the programs, of those that the scripts run, that OpenEmbedded
+// lets recipes see (HOSTTOOLS).
+const hosttools = "awk basename bash cat chmod cmp cp cut date diff dirname env find flock getconf grep gzip head install " +
+	"ln ls mkdir mktemp mv printf readlink realpath rm sed sh sha256sum sort stat tar tee touch tr uname wc xargs zstd"
+
+// yocto is a build folder.
+type yocto struct {
+	*testing.T
+	dir, bitbake string
+	env          []string
+}
+
+// run has bitbake build a target and returns what it printed.
+func (y *yocto) run(want bool, args ...string) string {
+	y.Helper()
+	cmd := exec.Command(y.bitbake, args...)
+	cmd.Dir, cmd.Env = y.dir, y.env
+	out, err := cmd.CombinedOutput()
+	if (err == nil) != want {
+		for line := range strings.Lines(string(out)) {
+			if _, path, ok := strings.Cut(line, "Logfile of failure stored in: "); ok {
+				text, _ := os.ReadFile(strings.TrimSpace(path))
+				y.Logf("%s", text)
+			}
+		}
+		y.Fatalf("bitbake %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// tasks returns which of the class's tasks have run for a recipe since the last
+// call.
+func (y *yocto) tasks(recipe string) string {
+	logs := filepath.Join(y.dir, "tmp/work", recipe, "temp")
+	text, err := os.ReadFile(filepath.Join(logs, "log.task_order"))
+	if os.IsNotExist(err) {
+		return ""
+	} else if err != nil {
+		y.Fatal(err)
+	}
+	os.Remove(filepath.Join(logs, "log.task_order"))
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		for _, word := range strings.Fields(line) {
+			if strings.HasPrefix(word, "do_delta_") || word == "do_deploy" {
+				names = append(names, strings.TrimPrefix(word, "do_"))
+			}
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+func (y *yocto) write(name, text string) {
+	y.Helper()
+	path := filepath.Join(y.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		y.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		y.Fatal(err)
+	}
+}
+
+// do runs a program of the tests in the build folder.
+func (y *yocto) do(name string, args ...string) string {
+	y.Helper()
+	cmd := exec.Command(name, args...)
+	var stderr bytes.Buffer
+	cmd.Dir, cmd.Stderr = y.dir, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		y.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, &stderr)
+	}
+	return string(out)
+}
+
+func newYocto(t *testing.T) *yocto {
+	bitbake := os.Getenv("SWUDELTA_BITBAKE")
+	if bitbake == "" {
+		bitbake, _ = exec.LookPath("bitbake")
+	}
+	if bitbake == "" {
+		t.Skip("no bitbake on PATH, and SWUDELTA_BITBAKE does not name one (it may be bin/bitbake of a checkout)")
+	}
+	tooltest.Need(t, "openssl", "tar")
+	y := &yocto{T: t, dir: t.TempDir(), bitbake: bitbake}
+	layer := filepath.Join(y.dir, "meta")
+	y.env = append(os.Environ(), "BBPATH="+y.dir, "BB_SKIP_NETTESTS=1", "LC_ALL=en_US.UTF-8", "HOME="+y.dir)
+	if out, err := exec.Command(bitbake, "--version").CombinedOutput(); err != nil {
+		cmd := exec.Command(bitbake, "--version")
+		cmd.Env = y.env
+		if out, err = cmd.CombinedOutput(); err != nil {
+			t.Skipf("%s does not run: %v\n%s", bitbake, err, out)
+		}
+	}
+
+	if err := os.CopyFS(layer, os.DirFS("testdata/yocto")); err != nil {
+		t.Fatal(err)
+	}
+	yoctoFiles := filepath.Join(tooltest.Root(), "scripts", "yocto")
+	y.do("cp", filepath.Join(yoctoFiles, "swu-delta.bbclass"), filepath.Join(layer, "classes"))
+	y.do("cp", filepath.Join(yoctoFiles, "swudelta-native.bb"), filepath.Join(layer, "recipes"))
+	y.do("mkdir", "-p", "hosttools", "old/1", "unpacked")
+	for _, name := range strings.Fields(hosttools) {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(y.dir, "hosttools", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// The archive of the tools, as the recipe says to make it.
+	swuPack, err := exec.LookPath("swu-pack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]string{"bin": filepath.Dir(swuPack), "scripts": filepath.Join(tooltest.Root(), "scripts")} {
+		if err := os.CopyFS(filepath.Join(y.dir, "archive/swudelta", name), os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y.do("cp", filepath.Join(tooltest.Root(), "LICENSE"), "archive/swudelta")
+	machine := strings.TrimSpace(y.do("uname", "-m"))
+	y.do("tar", "-C", "archive", "-czf", filepath.Join(layer, "recipes/files/swudelta-"+machine+".tar.gz"), "swudelta")
+
+	libzstd := strings.TrimSpace(y.do("get-libzstd", "1.5.0"))
+	y.write("conf/bblayers.conf", fmt.Sprintf("BBPATH = \"${TOPDIR}\"\nBBFILES = \"\"\nBBLAYERS = \"%s\"\n", layer))
+	y.write("conf/local.conf", fmt.Sprintf("TEST_LIBZSTD = \"%s\"\nTEST_SWU = \"${TOPDIR}/new.swu\"\nTEST_SOURCES = \"${TOPDIR}/old\"\n", libzstd))
+	y.do("openssl", "genrsa", "-out", "key.pem", "2048")
+	y.do("openssl", "rsa", "-in", "key.pem", "-pubout", "-out", "pub.pem")
+	y.do("mkswu", "new.swu", "1", "2", "3", "4")
+	y.do("mkswu", "old/1/image.swu", "1", "2", "3", "5")
+	y.do("mkswu", "old/with space.swu", "21", "22", "23", "24")
+	y.do("mkswu", filepath.Join(layer, "recipes/files/fetched.swu"), "1", "2", "5", "6")
+	return y
+}
+
+func TestYocto(t *testing.T) {
+	y := newYocto(t)
+	out := y.run(true, "update-image")
+	if got, want := y.tasks("update-image"), "delta_recompress delta_generate delta_verify delta_manifest deploy"; got != want {
+		t.Fatalf("got tasks %q, want %q\n%s", got, want, out)
+	}
+
+	const deployed = "tmp/deploy/images/qemu/update-image-3.0"
+	full := deployed + "/update-image-3.0-recompressed.swu"
+	for source, name := range map[string]string{"old/1/image.swu": "v1", "meta/recipes/files/fetched.swu": "fetched"} {
+		y.do("bsapply", "-o", "applied.swu", source, deployed+"/"+name+"-to-update-image-3.0.diff")
+		y.do("cmp", "applied.swu", full)
+	}
+	if summary := y.do("cut", "-f", "1,8,9", deployed+"/summary.tsv"); summary != "source\tstatus\tmanifest\nwith space\tlarger\tno\nv1\tmade\tyes\nfetched\tmade\tyes\n" {
+		t.Errorf("got summary %q", summary)
+	}
+	manifest := deployed + "/Contoso.Gateway.3.0.importmanifest.json"
+	y.do("adu-manifest", "--check", "--files", deployed, manifest)
+	text := y.do("cat", manifest)
+	for _, want := range []string{`"model": "GW 2"`, `"arguments": "--mode ab"`, `"scriptFileName": "install.sh"`, `"createdDateTime": "2023-11-14T22:13:20Z"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the manifest has no %s:\n%s", want, text)
+		}
+	}
+	y.do("swu-unpack", "-C", "unpacked", full)
+	y.do("swu-sign", "--verify", "unpacked/sw-description.sig", "--cert", "pub.pem", "unpacked/sw-description")
+
+	// Sources elsewhere, other memory: nothing to do.
+	y.do("mv", "old", "elsewhere")
+	y.do("sed", "-i", "s,/old\",/elsewhere\",", "conf/local.conf")
+	y.do("sed", "-i", "$a SWU_DELTA_MEMORY = \"512M\"", "conf/local.conf")
+	y.run(true, "update-image")
+	if got := y.tasks("update-image"); got != "" {
+		t.Errorf("places of sources and memory changed, and these tasks ran: %s", got)
+	}
+
+	// Another source of the same name: all but recompression. Another key: that too.
+	y.do("mkswu", "elsewhere/1/image.swu", "1", "2", "7", "5")
+	y.run(true, "update-image")
+	if got, want := y.tasks("update-image"), "delta_generate delta_verify delta_manifest deploy"; got != want {
+		t.Errorf("a source changed: got tasks %q, want %q", got, want)
+	}
+	y.do("bsapply", "-o", "applied.swu", "elsewhere/1/image.swu", deployed+"/v1-to-update-image-3.0.diff")
+	y.do("cmp", "applied.swu", full)
+	y.do("openssl", "genrsa", "-out", "key.pem", "2048")
+	y.run(true, "update-image")
+	if got, want := y.tasks("update-image"), "delta_recompress delta_generate delta_verify delta_manifest deploy"; got != want {
+		t.Errorf("the key changed: got tasks %q, want %q", got, want)
+	}
+
+	if out := y.run(false, "unfinished-image"); !strings.Contains(out, "SWU_DELTA_PROVIDER is not set") {
+		t.Errorf("an unfinished recipe: got %s", out)
+	}
+}
+
+// TestLicense holds the checksum in the recipe against the licence.
+func TestLicense(t *testing.T) {
+	license, err := os.ReadFile(filepath.Join(tooltest.Root(), "LICENSE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe, err := os.ReadFile(filepath.Join(tooltest.Root(), "scripts/yocto/swudelta-native.bb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("md5=%x\"", md5.Sum(license)); !strings.Contains(string(recipe), want) {
+		t.Errorf("LIC_FILES_CHKSUM is not %s", want)
+	}
+}
