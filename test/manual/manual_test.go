@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+
+// Package manual holds the manual pages against the tools.
+package manual
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"swudelta/internal/tooltest"
+)
+
+// pages returns the paths of all manual page sources by the name of the page.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, pattern := range []string{"cmd/*/*.scd", "scripts/*.scd", "doc/*.scd"} {
+		paths, err := filepath.Glob(filepath.Join(tooltest.Root(), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			found[strings.TrimSuffix(filepath.Base(path), ".scd")] = path
+		}
+	}
+	return found
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var (
+	flagPattern = regexp.MustCompile(`(?:^|[ ,|*])(--?[A-Za-z][a-z0-9-]*)`)
+	optionLine  = regexp.MustCompile(`(?m)^  (-.*)$`)
+	optionEntry = regexp.MustCompile(`(?m)^(\*-.*)$`)
+)
+
+// flagsIn returns the flags that entries, which begin with one, describe. The
+// description itself is cut off where it stands in the same line.
+func flagsIn(text string, entry *regexp.Regexp) []string {
+	var flags []string
+	for _, m := range entry.FindAllStringSubmatch(text, -1) {
+		head, _, _ := strings.Cut(m[1], "   ")
+		head, _, _ = strings.Cut(head, "  ")
+		for _, f := range flagPattern.FindAllStringSubmatch(head, -1) {
+			flags = append(flags, f[1])
+		}
+	}
+	slices.Sort(flags)
+	return slices.Compact(flags)
+}
+
+// section returns what stands between a line and the next heading or example.
+func section(t *testing.T, text, from, to string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(text, "\n"+from+"\n")
+	if !ok {
+		t.Fatalf("no %q", from)
+	}
+	text, _, _ = strings.Cut(text, "\n"+to)
+	return text
+}
+
+// TestFlags compares the flags of each page with those of the tool's --help.
+func TestFlags(t *testing.T) {
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/...")
+	build.Dir = tooltest.Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	all := pages(t)
+	commands, err := os.ReadDir(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		if all[c.Name()+".1"] == "" {
+			t.Errorf("%s has no manual page", c.Name())
+		}
+	}
+	for page, path := range all {
+		name, ok := strings.CutSuffix(page, ".1")
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			program := filepath.Join(bin, name)
+			if filepath.Base(filepath.Dir(path)) == "scripts" {
+				program = strings.TrimSuffix(path, ".1.scd")
+			}
+			help, err := exec.Command(program, "-h").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := flagsIn(section(t, read(t, path), "# OPTIONS", "# "), optionEntry)
+			want := []string{"-h"}
+			if strings.Contains(string(help), "\nOptions:\n") {
+				want = flagsIn(section(t, string(help), "Options:", "\n"), optionLine)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("manual page: %q\n--help: %q", got, want)
+			}
+		})
+	}
+}
+
+// TestPages checks that each page can be made, has the sections that it must
+// have, and refers to pages that exist.
+func TestPages(t *testing.T) {
+	all := pages(t)
+	reference := regexp.MustCompile(`\*([A-Za-z-]+)\*\(([0-9])\)`)
+	foreign := []string{"swupdate.1", "openssl.1", "jq.1", "debugfs.8"}
+	for page, path := range all {
+		t.Run(page, func(t *testing.T) {
+			text := read(t, path)
+			name, number, _ := strings.Cut(page, ".")
+			if want := name + "(" + number + ") \"swudelta\"\n"; !strings.HasPrefix(text, want) {
+				t.Errorf("does not begin with %q", want)
+			}
+			for _, s := range []string{"NAME", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"} {
+				section(t, text, "# "+s, "# ")
+			}
+			for _, m := range reference.FindAllStringSubmatch(text, -1) {
+				if p := m[1] + "." + m[2]; all[p] == "" && !slices.Contains(foreign, p) {
+					t.Errorf("refers to %s", p)
+				}
+			}
+			if !strings.Contains(read(t, all["swudelta.7"]), "*"+name+"*("+number+")") && number == "1" {
+				t.Errorf("swudelta.7 does not name it")
+			}
+			tooltest.Need(t, "scdoc")
+			cmd := exec.Command("scdoc")
+			cmd.Stdin = strings.NewReader(text)
+			if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte(".TH")) {
+				t.Errorf("scdoc: %v\n%s", err, out)
+			}
+		})
+	}
+}

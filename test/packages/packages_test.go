@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+
+// Package packages tests the Debian packages that scripts/build-packages makes.
+package packages
+
+import (
+	"bytes"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"swudelta/internal/tooltest"
+)
+
+const version = "1.2.3"
+
+// machine is an architecture of packages, and how to run its programs here.
+type machine struct {
+	arch, goarch string
+	loader       string // of its programs
+	sysroot      string // of Debian's cross libc
+	emulator     string
+}
+
+var machines = []machine{
+	{"amd64", "amd64", "/lib64/ld-linux-x86-64.so.2", "/usr/x86_64-linux-gnu", "qemu-x86_64"},
+	{"arm64", "arm64", "/lib/ld-linux-aarch64.so.1", "/usr/aarch64-linux-gnu", "qemu-aarch64"},
+	{"armhf", "arm", "/lib/ld-linux-armhf.so.3", "/usr/arm-linux-gnueabihf", "qemu-arm"},
+}
+
+func command(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", name, args, err, out, &stderr)
+	}
+	return string(out)
+}
+
+func vector(name string) string {
+	return filepath.Join(tooltest.Root(), "internal", "pamz", "testdata", name)
+}
+
+// checkApply runs a bsapply on a delta that needs libzstd 1.5.0 in a place where
+// no user has one.
+func checkApply(t *testing.T, argv ...string) {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "target")
+	argv = append(argv, "-o", target, vector("zstdcomp.source"), vector("zstdcomp.diff"))
+	command(t, []string{"HOME=/nonexistent", "XDG_CACHE_HOME=/nonexistent"}, argv[0], argv[1:]...)
+	got, err := os.ReadFile(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(vector("zstdcomp.target"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("wrong target")
+	}
+}
+
+func TestPackages(t *testing.T) {
+	if os.Getenv("SWUDELTA_FULL") == "" {
+		t.Skip("takes minutes: only with SWUDELTA_FULL=1, as scripts/check-packages runs it")
+	}
+	tooltest.Need(t, "dpkg-deb", "scdoc", "gcc")
+	build := filepath.Join(tooltest.Root(), "scripts", "build-packages")
+	dir := t.TempDir()
+	for _, m := range machines {
+		t.Run(m.arch, func(t *testing.T) {
+			if m.goarch != runtime.GOARCH {
+				tooltest.Need(t, filepath.Base(m.sysroot)+"-gcc", m.emulator)
+			}
+			paths := strings.Fields(command(t, nil, build, "-o", dir, "-V", version, m.arch))
+			want := []string{
+				filepath.Join(dir, "swudelta_"+version+"_"+m.arch+".deb"),
+				filepath.Join(dir, "swudelta-device_"+version+"_"+m.arch+".deb"),
+			}
+			if !slices.Equal(paths, want) {
+				t.Fatalf("got %q, want %q", paths, want)
+			}
+			testContent(t, m, paths[0], "swudelta")
+			testContent(t, m, paths[1], "swudelta-device")
+			if m.goarch == runtime.GOARCH {
+				again := strings.Fields(command(t, nil, build, "-o", t.TempDir(), "-V", version, m.arch))
+				for i := range paths {
+					command(t, nil, "cmp", paths[i], again[i])
+				}
+				t.Run("apt", func(t *testing.T) { testApt(t, paths[0], paths[1]) })
+			}
+		})
+	}
+}
+
+// testContent looks into a package and runs what is in it.
+func testContent(t *testing.T, m machine, path, name string) {
+	for field, want := range map[string]string{"Package": name, "Version": version, "Architecture": m.arch} {
+		if got := strings.TrimSpace(command(t, nil, "dpkg-deb", "-f", path, field)); got != want {
+			t.Errorf("%s: got %q, want %q", field, got, want)
+		}
+	}
+	root := filepath.Join(t.TempDir(), "root")
+	command(t, nil, "dpkg-deb", "-x", path, root)
+
+	programs, err := filepath.Glob(filepath.Join(root, "usr/bin/*"))
+	if err != nil || len(programs) == 0 {
+		t.Fatal("no programs", err)
+	}
+	for _, p := range programs {
+		if _, err := os.Stat(filepath.Join(root, "usr/share/man/man1", filepath.Base(p)+".1.gz")); err != nil {
+			t.Error(err)
+		}
+		f, err := elf.Open(p)
+		if err != nil {
+			continue // a script
+		}
+		for _, s := range f.Progs {
+			if s.Type != elf.PT_INTERP {
+				continue
+			}
+			loader := make([]byte, s.Filesz)
+			if _, err := s.ReadAt(loader, 0); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.TrimRight(string(loader), "\x00"); got != m.loader {
+				t.Errorf("%s: got loader %s, want %s", filepath.Base(p), got, m.loader)
+			}
+		}
+		f.Close()
+	}
+	if m.goarch == runtime.GOARCH {
+		return // installed and run by testApt
+	}
+	// The emulator looks for files below its root first: there are the libraries
+	// of the machine and the package.
+	if err := os.Symlink(filepath.Join(m.sysroot, "lib"), filepath.Join(root, "lib")); err != nil {
+		t.Fatal(err)
+	}
+	bsapply := []string{m.emulator, "-L", root, filepath.Join(root, "usr/bin/bsapply")}
+	if got, want := command(t, nil, bsapply[0], append(bsapply[1:], "--version")...), "bsapply v"+version+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	checkApply(t, bsapply...)
+}
+
+// testApt installs the packages on this machine and removes them again.
+func testApt(t *testing.T, all, device string) {
+	tooltest.Need(t, "dpkg-query", "apt-get")
+	if os.Getuid() != 0 {
+		t.Skip("only root can install packages")
+	}
+	installed := func(name string) bool {
+		out, _ := exec.Command("dpkg-query", "-W", "-f", "${Status}", name).Output()
+		return strings.HasSuffix(string(out), " installed")
+	}
+	names := []string{"swudelta", "swudelta-device", "ms-adu_diffs"}
+	if slices.ContainsFunc(names, installed) {
+		t.Skip("one of the packages is installed here, and shall stay")
+	}
+	quiet := []string{"DEBIAN_FRONTEND=noninteractive"}
+	apt := func(args ...string) string {
+		t.Helper()
+		return command(t, quiet, "apt-get", append([]string{"-qq", "--no-install-recommends", "-o", "APT::Sandbox::User=root", "-y"}, args...)...)
+	}
+	t.Cleanup(func() {
+		if left := slices.DeleteFunc(names, func(n string) bool { return !installed(n) }); len(left) > 0 {
+			exec.Command("dpkg", append([]string{"--purge"}, left...)...).Run()
+		}
+	})
+
+	// Microsoft's package gives way to ours.
+	command(t, quiet, "dpkg", "-i", microsoft(t))
+	apt("install", device)
+	if installed("ms-adu_diffs") || !installed("swudelta-device") {
+		t.Fatal("the device's package does not take the place of ms-adu_diffs")
+	}
+	checkApply(t, "/usr/bin/bsapply")
+	agent := filepath.Join(t.TempDir(), "agent")
+	command(t, nil, "gcc", "-pthread", "-o", agent, filepath.Join(tooltest.Root(), "lib/libadudiffapi/testdata/agent.c"), "-ldl")
+	target := filepath.Join(t.TempDir(), "target")
+	if got := command(t, []string{"HOME=/nonexistent", "XDG_CACHE_HOME=/nonexistent"}, agent, "apply", vector("zstdcomp.source"), vector("zstdcomp.diff"), target); got != "0\n" {
+		t.Errorf("libadudiffapi.so: %s", got)
+	}
+	command(t, nil, "cmp", target, vector("zstdcomp.target"))
+	command(t, nil, "adu-deploy", "--help")
+
+	// The two of ours do not stand side by side.
+	apt("install", all)
+	if installed("swudelta-device") || !installed("swudelta") {
+		t.Fatal("the build host's package does not take the place of the device's")
+	}
+	checkApply(t, "/usr/bin/bsapply")
+	if got := command(t, nil, "DiffGenTool", "--help"); !strings.HasPrefix(got, "Usage: DiffGenTool ") {
+		t.Errorf("DiffGenTool --help: %q", got)
+	}
+
+	apt("purge", "swudelta")
+	for _, path := range []string{"/usr/bin/bsapply", "/usr/lib/swudelta", "/usr/lib/libadudiffapi.so", "/usr/share/doc/swudelta", "/usr/share/man/man1/bsapply.1.gz"} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("after the removal: %s: %v", path, err)
+		}
+	}
+}
+
+// microsoft makes a package with the name and the file of Microsoft's.
+func microsoft(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"DEBIAN/control":           "Package: ms-adu_diffs\nVersion: 1.0.3\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: stand-in\n",
+		"usr/lib/libadudiffapi.so": "stand-in\n",
+	} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	deb := filepath.Join(t.TempDir(), "microsoft.deb")
+	command(t, nil, "dpkg-deb", "--nocheck", "-b", root, deb)
+	return deb
+}
