@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
@@ -60,6 +61,9 @@ $ bsapply source.swu < update.diff | cmp - target.swu`,
 }
 
 func run(c *tool.Context) error {
+	// Deltas of many small patches make decoders faster than the collector, left
+	// to itself, gets rid of them. More may be used where it is needed.
+	debug.SetMemoryLimit(32 << 20)
 	verify := func(digest.SHA256) error { return nil }
 	if c.IsSet("sha256") {
 		want, err := digest.Parse(c.String("sha256"))

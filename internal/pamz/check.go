@@ -119,8 +119,9 @@ type place struct {
 type checkScope struct {
 	diff         *Diff
 	sourceLength int64
-	forward      bool // its source can only be read front to back
-	readBack     bool // the library finds this delta's target where copy looks for it
+	forward      bool         // its source can only be read front to back
+	readBack     bool         // the library finds this delta's target where copy looks for it
+	chunks       map[key]bool // what version 0 under Profile30 can copy: chunks that have another recipe
 }
 
 // diff checks the top delta.
@@ -147,6 +148,14 @@ func (c *checker) scope(s *checkScope, p place) {
 	d := s.diff
 	var total int64
 	filled := 0
+	if c.profile == Profile30 && d.Version == 0 {
+		s.chunks = map[key]bool{}
+		for _, chunk := range d.Chunks {
+			if chunk.Recipe != nil && !chunk.Recipe.fromTarget() {
+				s.chunks[chunk.key()] = true
+			}
+		}
+	}
 	for i, chunk := range d.Chunks {
 		leave := c.enter(fmt.Sprintf("chunk %d", i))
 		if chunk.Length > 0 {
@@ -325,6 +334,17 @@ func (s *checkScope) random(it *Item) bool {
 	return true
 }
 
+// fromFile reports whether reading the item reads the delta file.
+func (s *checkScope) fromFile(it *Item) bool {
+	switch r := it.Recipe; r.Op {
+	case OpInlineAsset:
+		return true
+	case OpZstdDecompression, OpGzDecompression, OpZstdDelta, OpConcatenation, OpCopy:
+		return !r.fromTarget() && slices.ContainsFunc(r.Params, func(p Param) bool { return p.Item.Length > 0 && s.fromFile(p.Item) })
+	}
+	return false
+}
+
 // large notes numbers that the library refuses.
 func (c *checker) large(r *Recipe) {
 	for _, p := range r.Params {
@@ -345,6 +365,9 @@ func (c *checker) rules10(it *Item, p place) {
 	case OpBSDiff, OpNested:
 		if !p.scope.random(r.Params[0].Item) {
 			c.violate("its delta can only be read front to back")
+		}
+		if r.Op == OpNested && !p.scope.random(r.Params[1].Item) && p.scope.fromFile(r.Params[1].Item) {
+			c.violate("its source is read front to back and from an inline asset: the library does so on another thread, and both threads move the one position in the delta file")
 		}
 	case OpZstdCompression:
 		c.large(r)
@@ -401,7 +424,7 @@ func (c *checker) prefixless(it *Item, p place) {
 func (c *checker) rules30(it *Item, p place) {
 	r := it.Recipe
 	for _, param := range r.Params {
-		if param.Item != nil && param.Item.key() == it.key() && !r.fromTarget() {
+		if param.Item != nil && param.Item.key() == it.key() && r.Op != OpCopy {
 			c.violate("it has its own result as an ingredient")
 		}
 	}
@@ -412,6 +435,14 @@ func (c *checker) rules30(it *Item, p place) {
 		return
 	}
 	switch r.Op {
+	case OpCopySource:
+		if it.Length == p.scope.sourceLength {
+			c.violate("it is the whole source: the library refuses a part that is the whole")
+		}
+	case OpCopy:
+		if r.fromTarget() && !p.scope.chunks[it.key()] {
+			c.violate("what it copies is no whole chunk")
+		}
 	case OpRegion, OpAllZero:
 		c.large(r)
 	case OpBSDiff, OpNested:

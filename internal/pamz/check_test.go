@@ -20,6 +20,10 @@ func TestRules(t *testing.T) {
 	b.zstd, _ = open()
 	text := b.text(50000)
 	forward := func() *Item { return b.unzstd(text) }
+	// The same kind of thing, out of the source file.
+	gz := b.gz(text)
+	b.source = append(b.source, gz...)
+	packed := func() *Item { return b.item(text, GzDecompression(b.copySource(len(b.source)-len(gz), len(gz)))) }
 	overlapping := func(inner *builder) []*Item {
 		return []*Item{inner.copySource(0, 100), inner.concat(inner.copySource(50, 100))}
 	}
@@ -55,15 +59,20 @@ func TestRules(t *testing.T) {
 		"no prefix":         {Profile10, LittleEndian, b.item(text, ZstdDelta(b.asset(zstdFrame(t, text)), old)), ""},
 		"prefix 3.0":        {Profile30, BigEndian, b.zstdDelta(b.content[old][1:], old), ""},
 		"overlap":           {Profile10, LittleEndian, b.nested(LittleEndian, forward(), overlapping), "overlap"},
-		"no overlap":        {Profile10, LittleEndian, b.nested(LittleEndian, forward(), repeated), ""},
+		"no overlap":        {Profile10, LittleEndian, b.nested(LittleEndian, packed(), repeated), ""},
 		"overlap in region": {Profile10, LittleEndian, b.nested(LittleEndian, b.region(forward(), 0, len(text)), overlapping), ""},
 		"nested order":      {Profile10, LittleEndian, b.nested(BigEndian, old, repeated), "big endian delta inside a little endian one"},
 		"nested inside 3.0": {Profile30, BigEndian, b.concat(b.nested(BigEndian, old, repeated), b.zero(1)), "not the recipe of a chunk"},
+		"shared file":       {Profile10, LittleEndian, b.nested(LittleEndian, forward(), repeated), "the one position in the delta file"},
+		"own file":          {Profile10, LittleEndian, b.nested(LittleEndian, b.region(forward(), 0, len(text)), repeated), ""},
+		"whole source":      {Profile30, BigEndian, b.copySource(0, len(b.source)), "the whole source"},
+		"copy of no chunk":  {Profile30, BigEndian, b.item(make([]byte, 2), CopyTarget(0, 2, digest.Sum(make([]byte, 2)))), "no whole chunk"},
+		"copy of a chunk":   {Profile30, BigEndian, b.item(make([]byte, 3), CopyTarget(0, 3, digest.Sum(make([]byte, 3)))), ""},
 		"self 3.0":          {Profile30, BigEndian, b.region(old, 0, 1000), "own result"},
 		"remainder inside":  {Profile30, BigEndian, b.concat(b.item(text, Remainder(text)), b.zero(1)), "not the recipe of a chunk"},
 		"zlib":              {Profile10, LittleEndian, b.inflate(text, ContainerRaw), "does not know"},
 		"no recipe":         {Profile10, LittleEndian, b.concat(b.item(text, nil)), "no recipe"},
-		"copy_source":       {Profile10, LittleEndian, b.item(text, CopySource(180000)), "50000 bytes at 180000 in 200000 bytes"},
+		"copy_source":       {Profile10, LittleEndian, b.item(text, CopySource(1<<40)), "50000 bytes at 1099511627776"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
