@@ -155,3 +155,81 @@ func block(t *testing.T, page, language string, n int) string {
 	code, _, _ := strings.Cut(blocks[n+1], "```")
 	return code
 }
+
+// TestScale runs what doc/scale.md shows: steps handed out by GNU parallel, and by
+// make.
+func TestScale(t *testing.T) {
+	const manifest = "--provider Contoso --name Gateway --version 3.0 --compat manufacturer=Contoso,model=GW-100"
+	setUp := func(t *testing.T) func(string) string {
+		dir := t.TempDir()
+		sh := func(script string) string {
+			t.Helper()
+			cmd := exec.Command("bash", "-euc", script)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "HOME="+dir, "SIGN=mktemp -u XXXXXXXXXX >\"$1.sig\" && :")
+			if cache, err := os.UserCacheDir(); err == nil {
+				cmd.Env = append(cmd.Env, "XDG_CACHE_HOME="+cache)
+			}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", script, err, out)
+			}
+			return string(out)
+		}
+		sh("mkdir old; mkswu gw-3.0.swu 1 2 3 4; mkswu old/gw-2.8.swu 1 2 3 5; mkswu old/gw-2.9.swu 1 2 6 7; mkswu old/odd.swu 11 12 13 14")
+		return sh
+	}
+	// A run that has nothing left to do prints the table alone.
+	finished := func(t *testing.T, sh func(string) string) {
+		t.Helper()
+		for _, source := range []string{"gw-2.8", "gw-2.9"} {
+			sh("bsapply old/" + source + ".swu out/upload/" + source + "-to-gw-3.0.diff | cmp - out/upload/gw-3.0-recompressed.swu")
+		}
+		out := sh("rm -r out/logs; release-deltas -o out --sign \"$SIGN\" " + manifest + " gw-3.0.swu old/*.swu; ls out/logs")
+		if lines := strings.Count(out, "\n"); lines != 4 || !strings.HasPrefix(out, "source ") {
+			t.Errorf("there was something left to do:\n%s", out)
+		}
+	}
+
+	t.Run("parallel", func(t *testing.T) {
+		tooltest.Need(t, "parallel")
+		if out, _ := exec.Command("parallel", "--version").Output(); !strings.HasPrefix(string(out), "GNU parallel") {
+			t.Skip("parallel is not GNU parallel")
+		}
+		script := block(t, "scale.md", "sh", 0)
+		machines := "2/:,2/build2,4/build3"
+		if !strings.Contains(script, machines) {
+			t.Fatalf("the example has no %s", machines)
+		}
+		sh := setUp(t)
+		sh(strings.Replace(script, machines, "2/:", 1))
+		finished(t, sh)
+		if jobs := sh("cut -f 7 out/joblog | grep -c 0"); jobs != "3\n" {
+			t.Errorf("parallel has seen %s jobs, want 3", jobs)
+		}
+	})
+	t.Run("make", func(t *testing.T) {
+		tooltest.Need(t, "make")
+		sh := setUp(t)
+		sh("cat >Makefile <<'END'\n" + block(t, "scale.md", "make", 0) + "END")
+		run := "make -j 2 TARGET=gw-3.0.swu SOURCES=\"$(echo old/*.swu)\" SIGN=\"--sign '$(printf %s \"$SIGN\" | sed 's/\\$/$$/g')'\" MANIFEST='" + manifest + "'"
+		if out := sh(run); strings.Count(out, "--deltas-only") != 3 {
+			t.Errorf("want three deltas by three rules:\n%s", out)
+		}
+		finished(t, sh)
+		sh("sleep 0.01; touch old/gw-2.8.swu")
+		if out := sh(run); strings.Count(out, "--deltas-only") != 1 || strings.Contains(out, "recompressed,") {
+			t.Errorf("one source was touched:\n%s", out)
+		}
+		if out := sh(run); strings.Contains(out, "--deltas-only") {
+			t.Errorf("nothing was touched:\n%s", out)
+		}
+	})
+	t.Run("rank", func(t *testing.T) {
+		sh := setUp(t)
+		sh("printf 'gw-2.8,70\\ngw-2.9,400\\n' >devices.csv")
+		if out := sh(block(t, "scale.md", "sh", 1)); !strings.Contains(out, "\ngw-2.9\t400\t-\t44879052800\t0.8511\t1\n") {
+			t.Errorf("got %s", out)
+		}
+	})
+}
