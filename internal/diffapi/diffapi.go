@@ -32,6 +32,10 @@ const (
 	codeZstdCompression = 31702
 )
 
+// memoryLimit, in bytes, allows for every window that the reference takes. What a
+// delta does not need is not used; those of bsdelta need much less.
+const memoryLimit = 256 << 20
+
 // exceptionPrefix starts every text of number 1, as it does in the reference.
 const exceptionPrefix = "Failed to apply diff. Exception: "
 
@@ -123,7 +127,7 @@ func apply(source, diff, target string) (err error) {
 	}
 	defer old.Close()
 	return writeFile(target, func(w io.Writer) error {
-		err := pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
+		err := pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch, Memory: memoryLimit})
 		if err != nil {
 			return fmt.Errorf("%s: %w", diff, err)
 		}

@@ -440,6 +440,7 @@ func (d *device) checkCache(t *testing.T, want string) {
 		b := read(t, file)
 		path := filepath.Join(d.cache, provider, place(b))
 		wanted[path] = true
+		os.Chmod(path, 0o644) // where a test has taken that away
 		got, err := os.ReadFile(path)
 		if err != nil {
 			t.Error(err)
