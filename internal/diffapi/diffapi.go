@@ -28,6 +28,7 @@ const (
 	codeException       = 1
 	codeOpenInput       = 20300
 	codeOpenTarget      = 20301
+	codeZlibCompression = 20107
 	codeScratch         = 21000
 	codeZstdCompression = 31702
 )
@@ -167,7 +168,14 @@ func openZstd() (*codec.Zstd, error) {
 	return z, nil
 }
 
-func openZlib() (*codec.Zlib, error) { return codec.OpenZlib("") }
+// openZlib gives a missing zlib the number for one that cannot start.
+func openZlib() (*codec.Zlib, error) {
+	z, err := codec.OpenZlib("")
+	if err != nil {
+		return nil, &coded{codeZlibCompression, err}
+	}
+	return z, nil
+}
 
 // scratch returns a file without a name in TMPDIR.
 func scratch() (*os.File, error) {
