@@ -87,9 +87,6 @@ func run(c *tool.Context) error {
 	if o.Zstd, err = codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")}); err != nil {
 		return err
 	}
-	if o.Bzip2, err = codec.OpenBzip2(); err != nil {
-		return err
-	}
 	r, err := plan.Make(plan.Input{ReaderAt: source, Size: source.Size()}, plan.Input{ReaderAt: target, Size: target.Size()}, o)
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", source.Name(), target.Name(), err)

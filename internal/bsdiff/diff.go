@@ -416,9 +416,10 @@ func (m *matcher) patch() *Patch {
 	return p
 }
 
-// freshRun is from how many bytes on a run of extra bytes is worth a second
-// control entry, if the fresh bytes are coded as well as zstd -22 does it.
-const freshRun = 128
+// FreshRun is the default of [Patch.MoveFresh]: from how many bytes on a run of
+// extra bytes is worth a second control entry, if the fresh bytes are coded as
+// well as zstd -22 does it.
+const FreshRun = 128
 
 // MoveFresh moves runs of at least min extra bytes out of the patch, or, if min
 // is 0, those that it pays for: they are returned as fresh, to be put behind the
@@ -426,7 +427,7 @@ const freshRun = 128
 // diff of zeros.
 func (p *Patch) MoveFresh(oldSize int64, min int) (patch *Patch, fresh []byte) {
 	if min <= 0 {
-		min = freshRun
+		min = FreshRun
 	}
 	q := &Patch{}
 	diff, extra := p.Diff, p.Extra

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"unsafe"
 )
@@ -71,6 +72,7 @@ type Zstd struct {
 	compressStream2 func(cctx, out, in unsafe.Pointer, op int32) uintptr
 	compress2       func(cctx, dst unsafe.Pointer, dstSize uintptr, src unsafe.Pointer, srcSize uintptr) uintptr
 	compressBound   func(uintptr) uintptr
+	refPrefix       func(cctx, prefix unsafe.Pointer, size uintptr) uintptr
 	isError         func(uintptr) uint32
 	getErrorName    func(uintptr) string
 	versionString   func() string
@@ -79,10 +81,11 @@ type Zstd struct {
 // Parameters of ZSTD_CCtx_setParameter and directives of ZSTD_compressStream2,
 // from libzstd's stable interface (zstd.h of 1.4.0 and later).
 const (
-	zstdLevel     = 100
-	zstdWindowLog = 101
-	zstdStrategy  = 107
-	zstdWorkers   = 400
+	zstdLevel       = 100
+	zstdWindowLog   = 101
+	zstdContentSize = 200
+	zstdStrategy    = 107
+	zstdWorkers     = 400
 
 	zstdContinue = 0
 	zstdEnd      = 2
@@ -182,6 +185,7 @@ func loadZstd(path string) (*Zstd, error) {
 			symbol{"ZSTD_compressStream2", &z.compressStream2},
 			symbol{"ZSTD_compress2", &z.compress2},
 			symbol{"ZSTD_compressBound", &z.compressBound},
+			symbol{"ZSTD_CCtx_refPrefix", &z.refPrefix},
 			symbol{"ZSTD_isError", &z.isError},
 			symbol{"ZSTD_getErrorName", &z.getErrorName},
 			symbol{"ZSTD_versionString", &z.versionString},
@@ -320,14 +324,42 @@ func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 	return best, nil
 }
 
+// CompressBehind returns src as the blocks of a zstd frame, at the highest level,
+// that refer to prefix as if it were content of the same frame. Behind a frame
+// header (RFC 8878 section 3.1.1.1) with the window windowLog, and behind raw
+// blocks that hold prefix, they make a frame that any decoder reads, without a
+// dictionary. The window must cover prefix and src.
+func (z *Zstd) CompressBehind(prefix, src []byte, windowLog int) ([]byte, error) {
+	frame, err := z.compressWith(prefix, src, zstdParam{zstdLevel, 22}, zstdParam{zstdWindowLog, int32(windowLog)}, zstdParam{zstdContentSize, 0})
+	if err != nil {
+		return nil, err
+	}
+	const magicAndDescriptor = 5
+	// No content size and no dictionary: one byte for the window follows.
+	if len(frame) < magicAndDescriptor+1 || frame[magicAndDescriptor-1] != 0 {
+		return nil, fmt.Errorf("%s: unexpected frame header", z.path)
+	}
+	return frame[magicAndDescriptor+1:], nil
+}
+
 func (z *Zstd) compress(src []byte, params ...zstdParam) ([]byte, error) {
+	return z.compressWith(nil, src, params...)
+}
+
+func (z *Zstd) compressWith(prefix, src []byte, params ...zstdParam) ([]byte, error) {
 	c, err := z.context(params...)
 	if err != nil {
 		return nil, err
 	}
 	defer z.freeCCtx(c)
+	if len(prefix) > 0 {
+		if err := z.check(z.refPrefix(c, unsafe.Pointer(unsafe.SliceData(prefix)), uintptr(len(prefix)))); err != nil {
+			return nil, err
+		}
+	}
 	dst := make([]byte, z.compressBound(uintptr(len(src))))
 	n := z.compress2(c, unsafe.Pointer(unsafe.SliceData(dst)), uintptr(len(dst)), unsafe.Pointer(unsafe.SliceData(src)), uintptr(len(src)))
+	runtime.KeepAlive(prefix) // libzstd holds on to its address
 	if err := z.check(n); err != nil {
 		return nil, err
 	}

@@ -218,7 +218,11 @@ func (c *checker) decoder(d *Diff, r *Recipe) int64 {
 	if r.Op != OpZstdDecompression && r.Op != OpZstdDelta {
 		return stockZlib
 	}
-	if frame := r.Params[0].Item; frame.inline() {
+	frame := r.Params[0].Item
+	if r := frame.Recipe; r != nil && r.Op == OpConcatenation && len(r.Params) > 0 && r.Params[0].Item != nil {
+		frame = r.Params[0].Item // which may hold the frame header
+	}
+	if frame.inline() {
 		if window := zstdWindow(frame.Recipe.Open()); window > 0 {
 			return window + 1<<20
 		}

@@ -6,9 +6,10 @@ import (
 	"bytes"
 	"io"
 	"math"
-	"math/bits"
+	"slices"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
@@ -54,23 +55,25 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 		return nil, err
 	}
 	var fresh []byte
+	var near []span
 	for i := range made {
 		made[i].freshAt = len(fresh)
 		fresh = append(fresh, made[i].fresh...)
+		near = append(near, made[i].near...)
 	}
 	m.account(pieces, len(fresh))
-	var frame []byte
+	var frame *frame
 	err = parallel(len(made)+1, m.Workers, func(i int) error {
 		var err error
 		if i == 0 { // first, since it takes longest
 			if len(fresh) > 0 {
-				frame, err = m.compress(fresh, budget)
+				frame, err = m.compress(fresh, old.data, near, budget)
 			}
 			return err
 		}
 		k := &made[i-1]
 		var patch bytes.Buffer
-		k.sizes, err = k.patch.Encode(&patch, m.Bzip2.Compress)
+		k.sizes, err = k.patch.Encode(&patch, m.bzip2)
 		k.encoded = patch.Bytes()
 		return err
 	})
@@ -80,13 +83,19 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 	for i, k := range made {
 		m.explainf("pack %d: new %d old %d ranges %d fresh %d; control %d diff %d extra %d", i, packs[i].newSize(), packs[i].oldSize(), len(packs[i].ranges), len(k.fresh), k.sizes.Control, k.sizes.Diff, k.sizes.Extra)
 	}
-	m.explainf("fresh bytes %d: %d", len(fresh), len(frame))
 
+	oldItem, err := concatenate(old.items, old.data)
+	if err != nil {
+		return nil, err
+	}
 	// The source of the packs.
 	base := old.items
-	if len(fresh) > 0 {
-		content := pamz.NewItem(int64(len(fresh)), digest.Sum(fresh), pamz.ZstdDecompression(pamz.NewAsset(frame)))
-		base = append(base, staged(content))
+	if frame != nil {
+		m.explainf("fresh bytes %d: %d", len(fresh), frame.size)
+		if frame.nested {
+			base = []*pamz.Item{pamz.NewItem(int64(len(old.data)), oldItem.SHA256, pamz.CopySource(0))}
+		}
+		base = append(slices.Clone(base), frame.item(fresh))
 	}
 	baseItem, err := concatenate(base, old.data, fresh)
 	if err != nil {
@@ -96,7 +105,7 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 	parts := [][]byte{old.data}
 	items := []*pamz.Item{}
 	if len(old.data) > 0 {
-		items = append(items, pamz.NewItem(int64(len(old.data)), old.sum(), pamz.CopySource(0)))
+		items = append(items, pamz.NewItem(int64(len(old.data)), oldItem.SHA256, pamz.CopySource(0)))
 	}
 	for i, k := range made {
 		item, err := m.packItem(packs[i], k, old.data)
@@ -130,7 +139,20 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 	if err != nil {
 		return nil, err
 	}
-	return pamz.NewItem(n, sum, pamz.Nested(outerItem, baseItem)), nil
+	image := pamz.NewItem(n, sum, pamz.Nested(outerItem, baseItem))
+	if frame == nil || !frame.nested {
+		return image, nil
+	}
+	// One more delta around it, whose source the frame copies from.
+	around, err := m.encode(&pamz.Diff{
+		TargetLength: n, TargetSHA256: sum,
+		SourceLength: oldItem.Length, SourceSHA256: oldItem.SHA256,
+		Chunks: []*pamz.Item{image},
+	}, false)
+	if err != nil {
+		return nil, err
+	}
+	return pamz.NewItem(n, sum, pamz.Nested(around, oldItem)), nil
 }
 
 // side is the old side of an image: what the source has, end to end.
@@ -139,8 +161,6 @@ type side struct {
 	items   []*pamz.Item
 	objects []object
 }
-
-func (s *side) sum() digest.SHA256 { return digest.Sum(s.data) }
 
 func (m *maker) oldSide(from []*payload) (*side, error) {
 	s := &side{}
@@ -234,6 +254,7 @@ type madePack struct {
 	patch   *bsdiff.Patch
 	fresh   []byte // stands behind the old ranges
 	freshAt int    // where it lies among all fresh bytes
+	near    []span // old content around them
 	encoded []byte
 	sizes   bsdiff.Sizes
 }
@@ -249,8 +270,9 @@ func (m *maker) makePack(p *pack, old, target []byte) madePack {
 	}
 	sa := bsdiff.Suffixes(nil, from)
 	patch := bsdiff.Diff(from, sa, to, bsdiff.Options{})
-	patch, fresh := patch.MoveFresh(int64(len(from)), 0)
-	return madePack{content: to, patch: patch, fresh: fresh}
+	near := insertions(patch, p.ranges, bsdiff.FreshRun)
+	patch, fresh := patch.MoveFresh(int64(len(from)), bsdiff.FreshRun)
+	return madePack{content: to, patch: patch, fresh: fresh, near: near}
 }
 
 // packItem is the item that makes the new side of a pack.
@@ -273,12 +295,8 @@ func (m *maker) packItem(p *pack, k madePack, old []byte) (*pamz.Item, error) {
 	return pamz.NewItem(int64(len(k.content)), digest.Sum(k.content), pamz.BSDiff(pamz.NewAsset(k.encoded), from)), nil
 }
 
-// compress returns fresh bytes as one zstd frame whose window the device can
-// hold.
-func (m *maker) compress(fresh []byte, budget int) ([]byte, error) {
-	window := min(bits.Len(uint(len(fresh)-1)), bits.Len(uint(budget))-1, bits.Len(maxZstdWindow)-1)
-	return m.Zstd.Compress(fresh, freshLevel, max(window, 10))
-}
+// bzip2 compresses a stream of a patch.
+func (m *maker) bzip2(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, m.Workers) }
 
 // workers is how many packs are worked on at a time so that all of them fit into
 // the memory that is left beside the images.

@@ -46,7 +46,7 @@ const (
 	hintHits = 4
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
-	mergeGap = 64 << 10
+	mergeGap = 256 << 10
 )
 
 // makePacks distributes the pieces that need a pack over packs whose old and
@@ -204,12 +204,12 @@ func (c *chooser) ranges(budget int) []span {
 		spans = append(spans, r.span)
 	}
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
-	return mergeSpans(spans, budget-used)
+	return mergeSpans(spans, budget-used, mergeGap)
 }
 
-// mergeSpans closes gaps between spans, narrow ones first, as long as they are
-// no wider than mergeGap and take no more than room bytes together.
-func mergeSpans(s []span, room int) []span {
+// mergeSpans closes gaps between sorted spans, narrow ones first, as long as they
+// are no wider than widest and take no more than room bytes together.
+func mergeSpans(s []span, room, widest int) []span {
 	if len(s) < 2 {
 		return s
 	}
@@ -223,7 +223,7 @@ func mergeSpans(s []span, room int) []span {
 	})
 	closed := make([]bool, len(s))
 	for _, g := range gaps {
-		if g.n > room || g.n > mergeGap {
+		if g.n > room || g.n > widest {
 			break
 		}
 		closed[g.i] = true

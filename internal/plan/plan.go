@@ -62,9 +62,8 @@ type Options struct {
 	// name of the member; "" is a file that is no SWU. They are hints.
 	SourceLayouts, TargetLayouts map[string]*layout.Layout
 
-	// Zstd is the device's libzstd, Bzip2 the compressor of patches.
-	Zstd  *codec.Zstd
-	Bzip2 *codec.Bzip2
+	// Zstd is the device's libzstd.
+	Zstd *codec.Zstd
 
 	// Load keeps the content of a reader where it can be addressed.
 	Load func(io.Reader) ([]byte, error)

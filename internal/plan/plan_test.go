@@ -30,14 +30,9 @@ func options(t testing.TB) Options {
 		}
 		t.Skip(err)
 	}
-	b, err := codec.OpenBzip2()
-	if err != nil {
-		t.Fatal(err)
-	}
 	return Options{
-		Zstd:  z,
-		Bzip2: b,
-		Load:  io.ReadAll,
+		Zstd: z,
+		Load: io.ReadAll,
 		Scratch: func() (*os.File, error) {
 			f, err := os.CreateTemp(t.TempDir(), "scratch")
 			if err == nil {

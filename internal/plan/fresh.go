@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/digest"
+	"swudelta/internal/pamz"
+)
+
+// Fresh bytes are compressed by zstd, all together. The stock library has no
+// working dictionary mode, but a frame may begin with raw blocks, and these can
+// be made out of old content: by a patch that puts block headers between pieces
+// of the old side. What follows in the frame refers back to it. So fresh bytes
+// are coded against the old content around the places where they are inserted:
+//
+//	fresh = region(zstd_decompression(
+//	          header ++ bsdiff(raw block headers, old ranges) ++ blocks of fresh bytes))
+
+const (
+	// around is how much old content before and behind an insertion is of use, in
+	// bytes. More was measured to bring nothing.
+	around = 8 << 10
+	// maxPrefix bounds the old content in a frame, in bytes: it is compressed for
+	// nothing, which takes time.
+	maxPrefix = 24 << 20
+	// rawBlock is the size of a full block of a zstd frame (RFC 8878 section
+	// 3.1.1.2.4).
+	rawBlock = 128 << 10
+	// prefixCost is what the recipes around such a frame cost, in bytes.
+	prefixCost = 700
+)
+
+// frame is fresh bytes as the delta carries them.
+type frame struct {
+	content *pamz.Item // zstd_decompression
+	skip    int64      // bytes of content before the fresh bytes
+	nested  bool       // the recipe copies from the old side, so that must be a delta's source
+	size    int        // bytes of the delta
+}
+
+// item returns the item of the n fresh bytes.
+func (f *frame) item(fresh []byte) *pamz.Item {
+	n := int64(len(fresh))
+	return pamz.NewItem(n, digest.Sum(fresh), pamz.Region(f.content, f.skip, n))
+}
+
+// compress codes fresh bytes in the better of two ways: alone, or behind the old
+// content that lies near. budget is the memory of a pack on the device.
+func (m *maker) compress(fresh, old []byte, near []span, budget int) (*frame, error) {
+	window := func(n int) int {
+		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(maxZstdWindow)-1), 10)
+	}
+	near = limitSpans(near, min(maxPrefix, budget/4-len(fresh)))
+	prefix := make([]byte, 0, total(near, span.len))
+	for _, s := range near {
+		prefix = append(prefix, old[s.from:s.to]...)
+	}
+	var alone, behind []byte
+	log := window(len(prefix) + len(fresh))
+	err := parallel(2, m.Workers, func(i int) (err error) {
+		switch {
+		case i == 0:
+			alone, err = m.Zstd.Compress(fresh, freshLevel, window(len(fresh)))
+		case len(prefix) > 0 && len(prefix)+len(fresh) <= 1<<log:
+			behind, err = m.Zstd.CompressBehind(prefix, fresh, log)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	asset := pamz.NewAsset(alone)
+	plain := &frame{content: pamz.NewItem(int64(len(fresh)), digest.Sum(fresh), pamz.ZstdDecompression(asset)), size: len(alone)}
+	if behind == nil {
+		return plain, nil
+	}
+	ranges := mergeSpans(slices.Clone(near), budget-len(prefix)-total(near, span.len), budget)
+	patch, raw := rawBlocks(old, ranges, near, prefix)
+	var encoded bytes.Buffer
+	if _, err := patch.Encode(&encoded, m.bzip2); err != nil {
+		return nil, err
+	}
+	size := len(behind) + encoded.Len() + rangeCost*len(ranges) + prefixCost
+	m.explainf("fresh bytes %d: %d alone, %d behind %d bytes of old content from %d ranges", len(fresh), len(alone), size, len(prefix), len(ranges))
+	if size >= len(alone) || total(ranges, span.len)+len(raw) > budget {
+		return plain, nil
+	}
+	from, err := copies(old, ranges)
+	if err != nil {
+		return nil, err
+	}
+	header := frameHeader(log, len(prefix)+len(fresh))
+	rawItem := pamz.NewItem(int64(len(raw)), digest.Sum(raw), pamz.BSDiff(pamz.NewAsset(encoded.Bytes()), from))
+	whole, err := concatenate([]*pamz.Item{pamz.NewAsset(header), rawItem, pamz.NewAsset(behind)}, header, raw, behind)
+	if err != nil {
+		return nil, err
+	}
+	sum, n := sumOf(prefix, fresh)
+	return &frame{content: pamz.NewItem(n, sum, pamz.ZstdDecompression(whole)), skip: int64(len(prefix)), nested: true, size: size}, nil
+}
+
+// frameHeader is the head of a zstd frame (RFC 8878 section 3.1.1.1): a window of
+// 1<<log bytes, and the size of the content in four bytes, so that a decoder need
+// not hold a full window.
+func frameHeader(log, size int) []byte {
+	h := binary.LittleEndian.AppendUint32(nil, 0xfd2fb528)
+	h = append(h, 2<<6, byte(log-10)<<3)
+	return binary.LittleEndian.AppendUint32(h, uint32(size))
+}
+
+// copies returns the item that is ranges of the old side end to end.
+func copies(old []byte, ranges []span) (*pamz.Item, error) {
+	var items []*pamz.Item
+	var parts [][]byte
+	for _, r := range ranges {
+		part := old[r.from:r.to]
+		parts = append(parts, part)
+		items = append(items, pamz.NewItem(int64(r.len()), digest.Sum(part), pamz.CopySource(int64(r.from))))
+	}
+	return concatenate(items, parts...)
+}
+
+// rawBlocks returns the raw blocks that hold prefix, which is near end to end,
+// and the patch that makes them out of ranges end to end.
+func rawBlocks(old []byte, ranges, near []span, prefix []byte) (*bsdiff.Patch, []byte) {
+	p := &bsdiff.Patch{}
+	var raw []byte
+	pos := 0  // in the old side of the patch
+	left := 0 // of the current block
+	done := 0 // of prefix
+	header := func() {
+		left = min(rawBlock, len(prefix)-done)
+		h := uint32(left) << 3 // not the last block, of type raw
+		b := []byte{byte(h), byte(h >> 8), byte(h >> 16)}
+		p.Extra = append(p.Extra, b...)
+		raw = append(raw, b...)
+	}
+	header()
+	entry := bsdiff.Control{Extra: 3}
+	end := func(next int) {
+		entry.Seek = int64(next - pos)
+		p.Controls = append(p.Controls, entry)
+		entry, pos = bsdiff.Control{}, next
+	}
+	base, r := 0, 0
+	for _, s := range near {
+		for ranges[r].to < s.to {
+			base += ranges[r].len()
+			r++
+		}
+		if at := base + s.from - ranges[r].from; at != pos || entry.Extra > 0 {
+			end(at)
+		}
+		for from := s.from; from < s.to; {
+			if left == 0 {
+				header()
+				entry.Extra = 3
+				end(pos)
+			}
+			n := min(s.to-from, left)
+			entry.Add += int64(n)
+			pos += n
+			raw = append(raw, old[from:from+n]...)
+			from, left, done = from+n, left-n, done+n
+		}
+	}
+	end(pos)
+	p.Diff = make([]byte, len(prefix))
+	return p, raw
+}
+
+// insertions returns the old content around the places where at least least
+// bytes are inserted, as spans of the old side of an image.
+func insertions(p *bsdiff.Patch, ranges []span, least int) []span {
+	size := total(ranges, span.len)
+	var out []span
+	add := func(pos int) {
+		// The place in the old side of the pack, and the range it lies in.
+		pos = min(max(pos, 0), size)
+		for _, r := range ranges {
+			if pos <= r.len() {
+				out = append(out, span{max(r.from+pos-around, r.from), min(r.from+pos+around, r.to)})
+				return
+			}
+			pos -= r.len()
+		}
+	}
+	pos := int64(0)
+	for _, c := range p.Controls {
+		pos += c.Add
+		if c.Extra >= int64(least) {
+			add(int(pos))
+			if c.Seek < -around || c.Seek > around {
+				add(int(pos + c.Seek))
+			}
+		}
+		pos += c.Seek
+	}
+	return out
+}
+
+// limitSpans sorts and joins spans, and drops the last ones beyond limit bytes.
+func limitSpans(s []span, limit int) []span {
+	slices.SortFunc(s, func(a, b span) int { return a.from - b.from })
+	var out []span
+	for _, v := range s {
+		if k := len(out) - 1; k >= 0 && v.from <= out[k].to {
+			out[k].to = max(out[k].to, v.to)
+		} else if v.len() > 0 {
+			out = append(out, v)
+		}
+	}
+	for n := total(out, span.len); n > limit && len(out) > 0; {
+		n -= out[len(out)-1].len()
+		out = out[:len(out)-1]
+	}
+	return out
+}
