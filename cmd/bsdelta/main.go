@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 
 	"swudelta/internal/codec"
@@ -69,6 +70,9 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer target.Close()
+	// Half of the memory for what the collector looks after; the images, which are
+	// mapped, and libzstd take the rest.
+	debug.SetMemoryLimit(c.Size("memory") / 2)
 	o := plan.Options{
 		DeviceMemory: c.Size("device-memory"),
 		DeviceTmp:    c.Size("device-tmp"),
