@@ -201,9 +201,12 @@ func testApt(t *testing.T, all, device string) {
 		t.Fatal("the build host's package does not take the place of the device's")
 	}
 	checkApply(t, "/usr/bin/bsapply")
-	if got := command(t, nil, "DiffGenTool", "--help"); !strings.HasPrefix(got, "Usage: DiffGenTool ") {
-		t.Errorf("DiffGenTool --help: %q", got)
-	}
+	demo, work := filepath.Join(tooltest.Root(), "testdata", "demo"), t.TempDir()
+	output := func(name string) string { return filepath.Join(work, name) }
+	command(t, []string{"HOME=/nonexistent", "XDG_CACHE_HOME=/nonexistent"}, "DiffGenTool", filepath.Join(demo, "source.swu"), filepath.Join(demo, "target.swu"),
+		output("delta"), output("logs"), output("work"), output("recompressed.swu"))
+	command(t, []string{"HOME=/nonexistent", "XDG_CACHE_HOME=/nonexistent"}, "bsapply", "-o", output("applied.swu"), filepath.Join(demo, "source.swu"), output("delta"))
+	command(t, nil, "cmp", output("applied.swu"), output("recompressed.swu"))
 
 	apt("purge", "swudelta")
 	for _, path := range []string{"/usr/bin/bsapply", "/usr/lib/swudelta", "/usr/lib/libadudiffapi.so", "/usr/share/doc/swudelta", "/usr/share/man/man1/bsapply.1.gz"} {
