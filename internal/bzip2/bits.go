@@ -4,24 +4,23 @@ package bzip2
 
 // bitWriter collects bits, the most significant first.
 type bitWriter struct {
-	buf  []byte
-	acc  uint64 // the low n bits are pending
-	n    uint   // below 8 between calls
-	bits int64  // written in all
+	buf []byte
+	acc uint64 // its low n bits are pending
+	n   uint   // below 8 between calls
 }
 
-// write appends the low width bits of v; width is at most 48.
+// write appends the low width bits of v, the others being zero. The width is at
+// most 48.
 func (w *bitWriter) write(v uint64, width uint) {
 	w.acc = w.acc<<width | v
 	w.n += width
-	w.bits += int64(width)
 	for w.n >= 8 {
 		w.n -= 8
 		w.buf = append(w.buf, byte(w.acc>>w.n))
 	}
 }
 
-// append appends the bits of another writer.
+// append appends the bits of o.
 func (w *bitWriter) append(o *bitWriter) {
 	for _, b := range o.buf {
 		w.write(uint64(b), 8)
@@ -31,7 +30,5 @@ func (w *bitWriter) append(o *bitWriter) {
 
 // flush fills the last byte with zeros.
 func (w *bitWriter) flush() {
-	if w.n > 0 {
-		w.write(0, 8-w.n)
-	}
+	w.write(0, -w.n&7)
 }

@@ -8,213 +8,228 @@ import (
 )
 
 const (
-	groupSize  = 50 // symbols per selector
-	minTables  = 2
+	groupSize  = 50 // symbols that share a table
 	maxTables  = 6
-	maxLength  = 20 // of a code, in bits
 	maxSymbols = 258
+	codeLimit  = 17 // bits of a code: what the reference makes; decoders take 20
 )
 
-// lengths are the code lengths of a table.
+// lengths are the code lengths of a table, in bits.
 type lengths [maxSymbols]uint8
 
-// counts are how often symbols occur.
-type counts [maxSymbols]int32
-
-// coder chooses tables and selectors. Its memory is reused from block to block.
-type coder struct {
-	syms     []uint16
-	alpha    int // symbols are below alpha
-	n        int // tables in use
+// coding says how the symbols of a block are coded.
+type coding struct {
+	n        int // tables
 	tables   [maxTables]lengths
-	selector []uint8 // table of each group
-	counts   [maxTables]counts
-	bits     int64
-	over [maxTables]uint64
+	selector []uint8 // the table of each group
+}
 
-	from   [maxSymbols][maxLength + 1]uint8
-	trial  lengths
-	steps  [][maxTables]uint8
-	weight []int32
-	keys   []int32
+// recency is an order of tables, the last used one first. A selector is coded as
+// the place of its table, in unary.
+type recency [maxTables]uint8
+
+var initial = recency{0, 1, 2, 3, 4, 5}
+
+// use moves the table at the given place to the front.
+func (r *recency) use(place int) {
+	t := r[place]
+	for ; place > 0; place-- {
+		r[place] = r[place-1]
+	}
+	r[0] = t
+}
+
+// write writes selectors, tables and symbols.
+func (c *coding) write(w *bitWriter, syms []uint16, alpha int) {
+	w.write(uint64(c.n), 3)
+	w.write(uint64(len(c.selector)), 15)
+	order := initial
+	for _, t := range c.selector {
+		place := slices.Index(order[:], t)
+		order.use(place)
+		w.write(1<<(place+1)-2, uint(place)+1)
+	}
+	var codes [maxTables][maxSymbols]uint64
+	for t := range c.n {
+		l := c.tables[t][:alpha]
+		at := l[0]
+		w.write(uint64(at), 5)
+		for _, v := range l {
+			for ; at < v; at++ {
+				w.write(0b10, 2)
+			}
+			for ; at > v; at-- {
+				w.write(0b11, 2)
+			}
+			w.write(0, 1)
+		}
+		code := uint64(0)
+		for n := uint8(1); n <= codeLimit; n++ {
+			code <<= 1
+			for s, v := range l {
+				if v == n {
+					codes[t][s] = code
+					code++
+				}
+			}
+		}
+	}
+	for i, s := range syms {
+		t := c.selector[i/groupSize]
+		w.write(codes[t][s], uint(c.tables[t][s]))
+	}
+}
+
+// tableBits returns the size of a table: 5 bits of first length, and per symbol
+// 2 bits for each step from the length before and 1 that ends them.
+func tableBits(l []uint8) int {
+	bits := 5 + len(l)
+	at := int(l[0])
+	for _, v := range l {
+		d := int(v) - at
+		bits += 2 * max(d, -d)
+		at = int(v)
+	}
+	return bits
+}
+
+// coder finds codings, as in k-means clustering: the groups choose their tables,
+// the tables are made for the groups that chose them, and so on. Its memory is
+// used again from block to block.
+type coder struct {
+	coding
+	syms   []uint16
+	alpha  int // symbols are below
+	counts [maxTables][maxSymbols]int32
+	excess [maxTables]uint32 // bits to add per group, see approximate
+
+	arrival [maxSymbols][codeLimit + 1]uint8 // see smooth
+	trial   lengths                          // see complete
+	cameBy  [][maxTables]uint8               // see assign
+	price   []int32                          // see begin
+	sorted  []int32
+}
+
+// load sets the symbols to be coded.
+func (c *coder) load(syms []uint16, alpha int) {
+	c.syms, c.alpha = syms, alpha
+	n := (len(syms) + groupSize - 1) / groupSize
+	c.selector = slices.Grow(c.selector[:0], n)[:n]
 }
 
 func (c *coder) group(g int) []uint16 {
 	return c.syms[g*groupSize : min((g+1)*groupSize, len(c.syms))]
 }
 
-func (c *coder) reset(syms []uint16, alpha, tables int) {
-	c.syms, c.alpha, c.n = syms, alpha, tables
-	g := (len(syms) + groupSize - 1) / groupSize
-	c.selector = slices.Grow(c.selector[:0], g)[:g]
+// guess returns how many tables usually serve so many groups best.
+func guess(groups int) int {
+	for i, limit := range []int{60, 150, 400, 1000} {
+		if groups < limit {
+			return 2 + i
+		}
+	}
+	return maxTables
 }
 
-func tableBits(l []uint8) int64 {
-	bits := int64(5 + len(l))
-	prev := int(l[0])
-	for _, v := range l {
-		d := int(v) - prev
-		if d < 0 {
-			d = -d
-		}
-		bits += int64(2 * d)
-		prev = int(v)
+// estimate returns about how many bits the best coding takes.
+func (c *coder) estimate(syms []uint16, alpha int) int {
+	c.load(syms, alpha)
+	c.begin(guess(len(c.selector)), byPrice)
+	bits := 0
+	for range 3 {
+		c.count()
+		bits = c.approximate() + c.assignGreedily()
 	}
-	return bits
+	return 3 + 15 + bits
 }
 
-func codeBits(freq []int32, l []uint8) int64 {
-	s := int64(0)
-	for i, f := range freq {
-		s += int64(f) * int64(l[i])
+// choose sets best to the best coding found.
+func (c *coder) choose(best *coding, syms []uint16, alpha int) {
+	c.load(syms, alpha)
+	middle := guess(len(c.selector))
+	least := math.MaxInt
+	keep := func(bits int) bool {
+		if bits >= least {
+			return false
+		}
+		least = bits
+		best.n, best.tables = c.n, c.tables
+		best.selector = append(best.selector[:0], c.selector...)
+		return true
 	}
-	return s
-}
-
-const scale = 16 // costs per bit
-
-// smooth finds the lengths that minimise the bits of code and table plus lambda
-// times the Kraft sum, and returns that sum in units of 2^-20.
-func (c *coder) smooth(freq []int32, lambda float64, out []uint8) int64 {
-	n := len(freq)
-	var cost, pen [maxLength + 1]int32
-	for l := 1; l <= maxLength; l++ {
-		pen[l] = int32(min(math.Ldexp(lambda*scale, -l), 1<<24))
-	}
-	top := min(maxLength, optTop)
-	for s, f := range freq {
-		f *= scale
-		if s > 0 {
-			fr := &c.from[s]
-			prev := cost[1]
-			at := uint8(1)
-			fr[1] = 1
-			for l := 2; l <= top; l++ {
-				prev += 2 * scale
-				if x := cost[l]; x <= prev {
-					prev = x
-					at = uint8(l)
+	for n := max(middle-1, 2); n <= min(middle+1, maxTables); n++ {
+		for _, by := range []partition{byPrice, byPlace} {
+			c.begin(n, by)
+			last := math.MaxInt
+			for range 12 {
+				c.count()
+				bits := c.approximate() + c.assign()
+				if bits >= last {
+					break
 				}
-				cost[l] = prev
-				fr[l] = at
+				last = bits
 			}
-			for l := top - 1; l >= 1; l-- {
-				prev += 2 * scale
-				if x := cost[l]; x <= prev {
-					prev = x
-					at = fr[l]
-				}
-				cost[l] = prev
-				fr[l] = at
-			}
-		}
-		add := int32(0)
-		for l := 1; l <= top; l++ {
-			add += f
-			cost[l] += add + pen[l]
-		}
-		// keep costs small
-		if s&15 == 15 {
-			m := cost[1]
-			for l := 2; l <= top; l++ {
-				m = min(m, cost[l])
-			}
-			for l := 1; l <= top; l++ {
-				cost[l] -= m
-			}
+			c.count()
+			keep(c.complete() + c.assign())
 		}
 	}
-	b := 1
-	for l := 2; l <= top; l++ {
-		if cost[l] < cost[b] {
-			b = l
-		}
-	}
-	k := int64(0)
-	for s := n - 1; s >= 0; s-- {
-		out[s] = uint8(b)
-		k += 1 << (maxLength - b)
-		b = int(c.from[s][b])
-	}
-	return k
-}
-
-// optTop bounds lengths in smooth.
-var optTop = 17
-var optBisect = 10
-
-// exact finds lengths of a complete code.
-func (c *coder) exact(freq []int32, out []uint8) {
-	n := len(freq)
-	best := int64(math.MaxInt64)
-	try := c.trial[:n]
-	total := 0.0
-	for _, f := range freq {
-		total += float64(f)
-	}
-	const one = 1 << maxLength
-	finish := func(k int64) {
-		for slack := int64(one) - k; slack > 0; {
-			bi := -1
-			bg := math.Inf(-1)
-			for s := 0; s < n; s++ {
-				l := int(try[s])
-				if l <= 1 || int64(1)<<(maxLength-l) > slack {
-					continue
-				}
-				g := int(freq[s])
-				if s > 0 {
-					if int(try[s-1]) < l {
-						g += 2
-					} else {
-						g -= 2
-					}
-				}
-				if s < n-1 {
-					if int(try[s+1]) < l {
-						g += 2
-					} else {
-						g -= 2
-					}
-				}
-				if g := math.Ldexp(float64(g), l); g > bg {
-					bg, bi = g, s
-				}
-			}
-			slack -= 1 << (maxLength - try[bi])
-			try[bi]--
-		}
-		if x := codeBits(freq, try) + tableBits(try); x < best {
-			best = x
-			copy(out, try)
-		}
-	}
-	lo, hi := 0.0, (total+1)/math.Ln2
-	for {
-		k := c.smooth(freq, hi, try)
-		if k <= one {
-			finish(k)
+	c.n, c.tables = best.n, best.tables
+	copy(c.selector, best.selector)
+	for range 8 {
+		c.count()
+		if !keep(c.complete() + c.assign()) {
 			break
 		}
-		lo = hi
-		hi *= 1.5
-	}
-	for i := 0; i < optBisect; i++ {
-		mid := (lo + hi) / 2
-		if lo == 0 {
-			mid = hi * 0.8
-		}
-		k := c.smooth(freq, mid, try)
-		if k > one {
-			lo = mid
-		} else {
-			hi = mid
-			finish(k)
-		}
 	}
 }
 
-// count counts the symbols of each table.
+// partition is a way to divide the groups among tables to begin with.
+type partition int
+
+const (
+	byPrice partition = iota // how many bits the group takes under one common table
+	byPlace                  // where the group is
+)
+
+// begin sets the number of tables, and the selectors to a first partition.
+func (c *coder) begin(tables int, by partition) {
+	c.n = tables
+	groups := len(c.selector)
+	if by == byPlace {
+		for g := range c.selector {
+			c.selector[g] = uint8(g * tables / groups)
+		}
+		return
+	}
+	var count, price [maxSymbols]int32
+	for _, s := range c.syms {
+		count[s]++
+	}
+	for s := range c.alpha {
+		price[s] = int32(16 * math.Log2(float64(len(c.syms))/(float64(count[s])+0.5)))
+	}
+	c.price = c.price[:0]
+	for g := range groups {
+		sum := int32(0)
+		for _, s := range c.group(g) {
+			sum += price[s]
+		}
+		c.price = append(c.price, sum)
+	}
+	c.sorted = append(c.sorted[:0], c.price...)
+	slices.Sort(c.sorted)
+	for g, p := range c.price {
+		t := uint8(0)
+		for i := 1; i < tables; i++ {
+			if p > c.sorted[i*groups/tables] {
+				t++
+			}
+		}
+		c.selector[g] = t
+	}
+}
+
+// count counts the symbols that each table codes.
 func (c *coder) count() {
 	for t := range c.n {
 		clear(c.counts[t][:c.alpha])
@@ -227,270 +242,269 @@ func (c *coder) count() {
 	}
 }
 
-// approximate sets the tables to header-aware lengths, near a complete code.
-func (c *coder) approximate() {
+// whole is the Kraft sum of a complete code, in units of the longest code.
+const whole = 1 << codeLimit
+
+// fair returns the weight of the Kraft sum under which about a complete code is
+// best for so many symbols: with lengths l of any real value, n*l + w*2^-l is
+// least for all symbols at a sum of 1 if w is n/ln 2.
+func fair(count []int32) float64 {
+	n := int32(1)
+	for _, v := range count {
+		n += v
+	}
+	return float64(n) / math.Ln2
+}
+
+// approximate makes tables for the counts whose codes are nearly complete, and
+// returns the tables' bits. What a code exceeds a complete one by is charged to the
+// groups that use it, as if all its lengths were greater by the logarithm of the sum.
+func (c *coder) approximate() (bits int) {
 	for t := range c.n {
-		total := int32(0)
-		f := c.counts[t][:c.alpha]
-		for _, v := range f {
-			total += v
-		}
-		k := c.smooth(f, float64(total)/math.Ln2+1, c.tables[t][:c.alpha])
-		c.over[t] = uint64(max(0, math.Round(groupSize*math.Log2(float64(k)/(1<<maxLength)))))
-	}
-}
-
-func (c *coder) packed(p *[maxSymbols]uint64) {
-	for s := range c.alpha {
-		v := uint64(0)
-		for t := range c.n {
-			v |= uint64(c.tables[t][s]) << (10 * t)
-		}
-		p[s] = v
-	}
-}
-
-// assign chooses the table of each group, one group after the other, and returns the bits of selectors and symbols
-func (c *coder) assign() int64 {
-	var packed [maxSymbols]uint64
-	c.packed(&packed)
-	order := [maxTables]uint8{0, 1, 2, 3, 4, 5}
-	bits := int64(0)
-	for g := range c.selector {
-		sum := uint64(0)
-		for _, s := range c.group(g) {
-			sum += packed[s]
-		}
-		b, bc := 0, uint64(1<<60)
-		for j := range c.n {
-			if x := sum>>(10*order[j])&1023 + uint64(j) + c.over[order[j]]; x < bc {
-				b, bc = j, x
-			}
-		}
-		t := order[b]
-		copy(order[1:b+1], order[:b])
-		order[0] = t
-		c.selector[g] = t
-		bits += int64(bc) + 1
+		count, l := c.counts[t][:c.alpha], c.tables[t][:c.alpha]
+		sum := c.smooth(l, count, fair(count))
+		c.excess[t] = uint32(max(0, math.Round(groupSize*math.Log2(float64(sum)/whole))))
+		bits += tableBits(l)
 	}
 	return bits
 }
 
-// assignBest is assign with the consequences for later groups taken into account: the best way to each table as the last.
-func (c *coder) assignBest() int64 {
-	var packed [maxSymbols]uint64
-	c.packed(&packed)
-	type state struct {
-		order [maxTables]uint8
-		rank  [maxTables]uint8
-		cost  int64
-	}
-	var cur, nxt [maxTables]state
+// complete makes tables for the counts whose codes are complete, and returns
+// the tables' bits.
+func (c *coder) complete() (bits int) {
 	for t := range c.n {
-		cur[t] = state{[maxTables]uint8{0, 1, 2, 3, 4, 5}, [maxTables]uint8{0, 1, 2, 3, 4, 5}, 1 << 40}
+		count, l := c.counts[t][:c.alpha], c.tables[t][:c.alpha]
+		c.completeTable(l, count)
+		c.excess[t] = 0
+		bits += tableBits(l)
 	}
-	cur[0].cost = 0
-	c.steps = slices.Grow(c.steps[:0], len(c.selector))[:len(c.selector)]
-	for g := range c.selector {
-		sum := uint64(0)
-		for _, s := range c.group(g) {
-			sum += packed[s]
+	return bits
+}
+
+func (c *coder) completeTable(l []uint8, count []int32) {
+	least := math.MaxInt
+	trial := c.trial[:len(l)]
+	try := func(weight float64) (fits bool) {
+		sum := c.smooth(trial, count, weight)
+		if sum > whole {
+			return false
 		}
-		for t := range c.n {
-			bc := int64(math.MaxInt64)
-			bf := 0
-			for f := range c.n {
-				if x := cur[f].cost + int64(cur[f].rank[t]); x < bc {
-					bc, bf = x, f
+		fill(trial, count, whole-sum)
+		bits := tableBits(trial)
+		for s, n := range count {
+			bits += int(n) * int(trial[s])
+		}
+		if bits < least {
+			least = bits
+			copy(l, trial)
+		}
+		return true
+	}
+	// The sum falls as its weight rises. Find a weight between one whose code
+	// does not fit and one whose code does.
+	high := fair(count)
+	low := high * 0.7
+	for !try(high) {
+		low = high
+		high *= 1.5
+	}
+	for range 6 {
+		if middle := (low + high) / 2; try(middle) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+}
+
+// fill shortens codes where it serves best until the code is complete. There is
+// always one to be shortened: the longest takes what the room is a multiple of.
+func fill(l []uint8, count []int32, room int) {
+	for room > 0 {
+		best, most := 0, math.MinInt
+		for s, v := range l {
+			if v == 1 || whole>>v > room {
+				continue
+			}
+			gain := int(count[s])
+			// The steps from and to the neighbours in the table.
+			if s > 0 {
+				gain += step(l[s-1], v)
+			}
+			if s+1 < len(l) {
+				gain += step(l[s+1], v)
+			}
+			if gain <<= v; gain > most {
+				best, most = s, gain
+			}
+		}
+		room -= whole >> l[best]
+		l[best]--
+	}
+}
+
+// step returns how many bits the steps between a symbol and its neighbour become
+// fewer when the symbol's length is reduced by 1.
+func step(neighbour, length uint8) int {
+	if neighbour < length {
+		return 2
+	}
+	return -2
+}
+
+// smooth sets l to the lengths that minimise the bits of the counted symbols and
+// of the table, plus the given weight times the Kraft sum, which it returns in
+// units of whole. Lengths of unused symbols are those that cost the table least.
+//
+// It finds the cheapest way through the symbols, whose states are the lengths.
+func (c *coder) smooth(l []uint8, count []int32, weight float64) (sum int) {
+	const (
+		bit  = 16 // costs are in sixteenths of a bit
+		move = 2 * bit
+	)
+	var cost, kraft [codeLimit + 1]int32
+	for v := 1; v <= codeLimit; v++ {
+		kraft[v] = int32(min(math.Ldexp(weight*bit, -v), 1<<24))
+	}
+	for s, n := range count {
+		if s > 0 {
+			// Up or down from the length of the symbol before.
+			arrival := &c.arrival[s]
+			by, from := cost[1], uint8(1)
+			least := by
+			arrival[1] = 1
+			for v := 2; v <= codeLimit; v++ {
+				by += move
+				if x := cost[v]; x <= by {
+					by, from = x, uint8(v)
 				}
+				cost[v], arrival[v] = by, from
+				least = min(least, by)
 			}
-			nx := &nxt[t]
-			bj := int(cur[bf].rank[t])
-			nx.order = cur[bf].order
-			copy(nx.order[1:bj+1], cur[bf].order[:bj])
-			nx.order[0] = uint8(t)
-			for j := range c.n {
-				nx.rank[nx.order[j]] = uint8(j)
+			for v := codeLimit - 1; v >= 1; v-- {
+				by += move
+				if x := cost[v]; x <= by {
+					by, from = x, arrival[v]
+				}
+				cost[v], arrival[v] = by, from
 			}
-			nx.cost = bc + 1 + int64(sum>>(10*t)&1023 + c.over[t])
-			c.steps[g][t] = uint8(bf)
+			for v := 1; v <= codeLimit; v++ {
+				cost[v] -= least
+			}
 		}
-		cur = nxt
-	}
-	b := 0
-	for t := range c.n {
-		if cur[t].cost < cur[b].cost {
-			b = t
+		add := int32(0)
+		for v := 1; v <= codeLimit; v++ {
+			add += n * bit
+			cost[v] += add + kraft[v]
 		}
 	}
-	bits := cur[b].cost
-	for g := len(c.selector) - 1; g >= 0; g-- {
-		c.selector[g] = uint8(b)
-		b = int(c.steps[g][b])
+	best := 1
+	for v := 2; v <= codeLimit; v++ {
+		if cost[v] < cost[best] {
+			best = v
+		}
 	}
-	return bits
+	for s := len(l) - 1; s >= 0; s-- {
+		l[s] = uint8(best)
+		sum += whole >> best
+		best = int(c.arrival[s][best])
+	}
+	return sum
 }
 
-// start makes a first partition: groups by what they cost under a single table.
-func (c *coder) start(kind int) {
-	n := len(c.selector)
-	if kind == 1 {
-		for g := range c.selector {
-			c.selector[g] = uint8(g * c.n / n)
-		}
-		return
-	}
-	var f counts
-	for _, s := range c.syms {
-		f[s]++
-	}
-	var price [maxSymbols]int32
-	for s := range c.alpha {
-		price[s] = int32(16 * math.Log2(float64(len(c.syms))/(float64(f[s])+0.5)))
-	}
-	c.weight = slices.Grow(c.weight[:0], n)[:n]
-	for g := range n {
-		w := int32(0)
-		for _, s := range c.group(g) {
-			w += price[s]
-		}
-		c.weight[g] = w
-	}
-	sorted := append(c.keys[:0], c.weight...)
-	c.keys = sorted
-	slices.Sort(sorted)
-	var limit [maxTables]int32
-	for t := range c.n {
-		limit[t] = sorted[min((t+1)*n/c.n, n-1)]
-	}
-	for g, w := range c.weight {
-		t := 0
-		for t < c.n-1 && w > limit[t] {
-			t++
-		}
-		c.selector[g] = uint8(t)
-	}
-}
-
-var optEstIters = 3
-
-// estimate returns about how many bits the coding takes.
-func (c *coder) estimate(syms []uint16, alpha int) int64 {
-	g := (len(syms) + groupSize - 1) / groupSize
-	nt := 2
-	switch {
-	case g >= 600:
-		nt = 6
-	case g >= 300:
-		nt = 5
-	case g >= 150:
-		nt = 4
-	case g >= 60:
-		nt = 3
-	}
-	c.reset(syms, alpha, nt)
-	c.start(0)
-	bits := int64(0)
-	for range optEstIters {
-		c.count()
-		c.approximate()
-		bits = c.assign()
-	}
-	for t := range c.n {
-		bits += tableBits(c.tables[t][:alpha])
-	}
-	return bits
-}
-
-// coding is a complete choice.
-type coding struct {
-	n        int
-	tables   [maxTables]lengths
-	selector []uint8
-	bits     int64
-}
-
-var (
-	optIters                   = 12
-	optMinTables, optMaxTables = 2, 6
-	optStarts                  = 2
-	optExact                   = 3
+// fieldBits is the width of a number up to groupSize*codeLimit; six of them fit
+// into a word.
+const (
+	fieldBits = 10
+	fieldMask = 1<<fieldBits - 1
 )
 
-func (c *coder) best(syms []uint16, alpha int, best *coding) {
-	best.bits = math.MaxInt64
-	for nt := optMinTables; nt <= optMaxTables; nt++ {
-		for st := 0; st < optStarts; st++ {
-			c.reset(syms, alpha, nt)
-			c.start(st)
-			last := int64(math.MaxInt64)
-			for range optIters {
-				c.count()
-				c.approximate()
-				b := c.assignBest()
-				if b >= last {
-					break
-				}
-				last = b
-			}
-			for range optExact {
-				c.count()
-				header := int64(0)
-				c.over = [maxTables]uint64{}
-				for t := range c.n {
-					c.exact(c.counts[t][:alpha], c.tables[t][:alpha])
-					header += tableBits(c.tables[t][:alpha])
-				}
-				b := c.assignBest() + header
-				if b < best.bits {
-					best.n, best.tables, best.bits = nt, c.tables, b
-					best.selector = append(best.selector[:0], c.selector...)
-				}
-			}
+// columns returns the lengths of each symbol in all tables, side by side, so that
+// the cost of a group under all of them is one sum.
+func (c *coder) columns() *[maxSymbols]uint64 {
+	p := new([maxSymbols]uint64)
+	for t := range c.n {
+		for s, v := range c.tables[t][:c.alpha] {
+			p[s] |= uint64(v) << (fieldBits * t)
 		}
 	}
+	return p
 }
 
-func (c *coding) write(w *bitWriter, syms []uint16, alpha int) {
-	w.write(uint64(c.n), 3)
-	w.write(uint64(len(c.selector)), 15)
-	order := [maxTables]uint8{0, 1, 2, 3, 4, 5}
-	for _, t := range c.selector {
-		j := 0
-		for order[j] != t {
-			j++
+// assignGreedily selects the best table for one group after the other and returns the
+// bits of selectors and symbols.
+func (c *coder) assignGreedily() (bits int) {
+	columns := c.columns()
+	order := initial
+	for g := range c.selector {
+		sum := uint64(0)
+		for _, s := range c.group(g) {
+			sum += columns[s]
 		}
-		copy(order[1:j+1], order[:j])
-		order[0] = t
-		w.write(1<<(j+1)-2, uint(j)+1)
+		best, least := 0, uint32(math.MaxUint32)
+		for place, t := range order[:c.n] {
+			x := uint32(sum>>(fieldBits*t)&fieldMask) + c.excess[t] + uint32(place)
+			if x < least {
+				best, least = place, x
+			}
+		}
+		c.selector[g] = order[best]
+		order.use(best)
+		bits += int(least) + 1
 	}
-	var codes [maxTables][maxSymbols]uint32
+	return bits
+}
+
+// assign is assignGreedily with a view to the selectors that follow: it keeps a
+// best way to each table, not to one only.
+func (c *coder) assign() (bits int) {
+	type way struct {
+		cost  int
+		order recency
+		place [maxTables]uint8 // of each table in order
+	}
+	columns := c.columns()
+	var ways, next [maxTables]way
 	for t := range c.n {
-		l := c.tables[t][:alpha]
-		prev := l[0]
-		w.write(uint64(prev), 5)
-		for _, v := range l {
-			for ; prev < v; prev++ {
-				w.write(2, 2)
-			}
-			for ; prev > v; prev-- {
-				w.write(3, 2)
-			}
-			w.write(0, 1)
+		ways[t] = way{1 << 32, initial, initial}
+	}
+	ways[0].cost = 0
+	c.cameBy = c.cameBy[:0]
+	for g := range c.selector {
+		sum := uint64(0)
+		for _, s := range c.group(g) {
+			sum += columns[s]
 		}
-		code := uint32(0)
-		for n := uint8(1); n <= maxLength; n++ {
-			for s, v := range l {
-				if v == n {
-					codes[t][s] = code
-					code++
+		var cameBy [maxTables]uint8
+		for t := range c.n {
+			best, least := 0, math.MaxInt
+			for f := range c.n {
+				if x := ways[f].cost + int(ways[f].place[t]); x < least {
+					best, least = f, x
 				}
 			}
-			code <<= 1
+			w := &next[t]
+			w.order = ways[best].order
+			w.order.use(int(ways[best].place[t]))
+			for place, u := range w.order {
+				w.place[u] = uint8(place)
+			}
+			w.cost = least + 1 + int(sum>>(fieldBits*t)&fieldMask) + int(c.excess[t])
+			cameBy[t] = uint8(best)
+		}
+		ways, next = next, ways
+		c.cameBy = append(c.cameBy, cameBy)
+	}
+	best := 0
+	for t := range c.n {
+		if ways[t].cost < ways[best].cost {
+			best = t
 		}
 	}
-	for i, s := range syms {
-		t := c.selector[i/groupSize]
-		w.write(uint64(codes[t][s]), uint(c.tables[t][s]))
+	bits = ways[best].cost
+	for g := len(c.selector) - 1; g >= 0; g-- {
+		c.selector[g] = uint8(best)
+		best = int(c.cameBy[g][best])
 	}
+	return bits
 }

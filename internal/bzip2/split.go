@@ -2,177 +2,176 @@
 
 package bzip2
 
-import "slices"
-
-var (
-	optUnit  = 8192
-	optDiv   = 4
-	optPrune = 1.02
+import (
+	"math"
+	"slices"
 )
 
-// encode writes the blocks of a window and returns their ends in src.
-func (k *worker) encode(w *bitWriter, src []byte) (ends []int) {
-	// Units
-	k.window = k.window[:0]
-	var raw, coded []int // ends
-	for p := 0; p < len(src); {
-		b, n := rle(k.window[len(k.window):], src[p:], optUnit)
-		_ = b
-		k.window = append(k.window, b...)
-		p += n
-		raw = append(raw, p)
-		coded = append(coded, len(k.window))
+// splitter decides where the blocks of a window end: of the ways to divide the
+// window's units among blocks, the one whose estimated costs are least.
+//
+// The window is sorted once. The rows of a part of it, taken out of all rows in
+// their order, are the part's own sorted rotations, but for the few that differ
+// only beyond the part's end. So one walk over the rows gives the last columns of
+// any number of parts that do not overlap.
+type splitter struct {
+	transformer
+	coder
+	column []byte  // the window's last column
+	unit   []uint8 // the unit that each row starts in
+	of     []uint8 // the unit of each byte
+	spread []byte  // the last columns of parts, each where the part is
+
+	cuts []cut
+	cost [][]int // bits of the units from i to before j as a block; 0 if not known
+}
+
+// part is a range of units.
+type part struct{ start, end int }
+
+// lengths of blocks, in units, that are tried besides halves of halves.
+var trialLengths = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192}
+
+// split returns where the blocks of a window end, as numbers of units.
+func (p *splitter) split(coded []byte, cuts []cut) []int {
+	n := len(cuts)
+	if n == 1 {
+		return []int{1}
 	}
-	cuts := []int{len(raw)}
-	if optDP {
-		cuts = k.split(coded)
-	}
-	a := 0
-	for _, c := range cuts {
-		lo, clo := 0, 0
-		if a > 0 {
-			lo, clo = raw[a-1], coded[a-1]
+	p.prepare(coded, cuts)
+
+	// First by halves of halves, while that gains or is not far from it: this
+	// tells about how large the blocks should be in which place.
+	level := []part{{0, n}}
+	p.evaluate(level)
+	for len(level) > 0 {
+		var halves []part
+		for _, q := range level {
+			if m := (q.start + q.end) / 2; m > q.start {
+				halves = append(halves, part{q.start, m}, part{m, q.end})
+			}
 		}
-		k.block(w, src[lo:raw[c-1]], k.window[clo:coded[c-1]])
-		ends = append(ends, raw[c-1])
-		a = c
+		p.evaluate(halves)
+		level = level[:0]
+		for ; len(halves) > 0; halves = halves[2:] {
+			a, b := halves[0], halves[1]
+			if p.cost[a.start][a.end]+p.cost[b.start][b.end] < p.cost[a.start][b.end]*103/100 {
+				level = append(level, a, b)
+			}
+		}
 	}
+	ends, bits := p.ends()
+
+	// Then blocks of such sizes, and shorter ones, in more places. The denser the
+	// material, the longer that takes and the less it gains.
+	size := make([]int, 0, n) // the length of the block that each unit is in
+	for _, end := range ends {
+		size = append(size, slices.Repeat([]int{end - len(size)}, end-len(size))...)
+	}
+	places := 4
+	if bits > 4*len(coded) {
+		places = 2
+	}
+	for _, length := range trialLengths {
+		step := max(1, length/places)
+		for offset := 0; offset < length; offset += step {
+			var parts []part
+			for i := offset; i+length <= n; i += length {
+				around := size[i : i+length]
+				if p.cost[i][i+length] == 0 && length >= slices.Min(around)/8 && length <= 2*slices.Max(around) {
+					parts = append(parts, part{i, i + length})
+				}
+			}
+			p.evaluate(parts)
+		}
+	}
+	ends, _ = p.ends()
 	return ends
 }
 
-// split returns the ends of blocks, in units.
-func (k *worker) split(coded []int) []int {
+// prepare sorts the window.
+func (p *splitter) prepare(coded []byte, cuts []cut) {
 	n := len(coded)
-	last, _ := k.sort(k.window)
-	last = slices.Clone(last)
-	// Unit of each row
-	size := len(k.window)
-	k.unit = slices.Grow(k.unit[:0], size)[:size]
-	k.spread = slices.Grow(k.spread[:0], size)[:size]
-	of := make([]uint8, size)
-	at := 0
-	for u, e := range coded {
-		for ; at < e; at++ {
-			of[at] = uint8(u)
+	p.cuts = cuts
+	last, _ := p.sort(coded)
+	p.column = append(p.column[:0], last...)
+	p.of = p.of[:0]
+	for u, c := range cuts {
+		for len(p.of) < c.coded {
+			p.of = append(p.of, uint8(u))
 		}
 	}
-	for i, p := range k.sa[:size] {
-		// the text is rotated
-		q := int(p) + k.turn
-		if q >= size {
-			q -= size
+	p.unit = slices.Grow(p.unit[:0], n)[:n]
+	for i, q := range p.sa[:n] {
+		at := int(q) + p.turn
+		if at >= n {
+			at -= n
 		}
-		k.unit[i] = of[q]
+		p.unit[i] = p.of[at]
 	}
-	start := func(u int) int {
-		if u == 0 {
-			return 0
-		}
-		return coded[u-1]
+	p.spread = slices.Grow(p.spread[:0], n)[:n]
+	p.cost = make([][]int, len(cuts))
+	for i := range p.cost {
+		p.cost[i] = make([]int, len(cuts)+1)
 	}
-	best := make([]int64, n+1)
-	from := make([]int, n+1)
-	single := map[[2]int]int64{}
-	relax := func() {
-		for j := 1; j <= n; j++ {
-			best[j] = 1 << 60
-		}
-		for j := 1; j <= n; j++ {
-			for i := j - 1; i >= 0; i-- {
-				if c, ok := single[[2]int{i, j}]; ok && best[i]+c < best[j] {
-					best[j], from[j] = best[i]+c, i
-				}
-			}
-		}
-	}
-	pass := func(length, offset int) {
-		// offset in 0..length-1: spans start at offset + m*length
-		var next [257]int
-		type span struct{ i, j int }
-		var spans []span
-		for u := range n {
-			i := u
-			if (u-offset)%length == 0 && u+length <= n && k.worth(i, i+length, single, best) {
-				spans = append(spans, span{i, i + length})
-			}
-		}
-		if len(spans) == 0 {
-			return
-		}
-		var bucket [256]int
-		for u := range bucket {
-			bucket[u] = -1
-		}
-		for m, s := range spans {
-			next[m] = start(s.i)
-			for u := s.i; u < s.j; u++ {
-				bucket[u] = m
-			}
-		}
-		for i, u := range k.unit {
-			b := bucket[u]
-			if b < 0 {
-				continue
-			}
-			k.spread[next[b]] = last[i]
-			next[b]++
-		}
-		for _, s := range spans {
-			part := k.spread[start(s.i):coded[s.j-1]]
-			var used [256]bool
-			for _, c := range part {
-				used[c] = true
-			}
-			var alpha int
-			k.mtf, alpha = moveToFront(k.mtf[:0], part, &used)
-			single[[2]int{s.i, s.j}] = k.estimate(k.mtf, alpha) + 48 + 32 + 25 + 16 + 18 + int64(alpha/16+1)*16
-		}
-	}
-	for i := range best {
-		best[i] = -1
-	}
-	for length := 1; length <= n; {
-		step := max(1, length/optDiv)
-		for offset := 0; offset < length; offset += step {
-			pass(length, offset)
-		}
-		relax()
-		switch {
-		case length < 4:
-			length++
-		case length&(length-1) == 0:
-			length += length / 2
-		default:
-			length += length / 3
-		}
-	}
-	if _, ok := single[[2]int{0, n}]; !ok {
-		pass(n, 0)
-	}
-	relax()
-	var cuts []int
-	for j := n; j > 0; j = from[j] {
-		cuts = append(cuts, j)
-	}
-	slices.Reverse(cuts)
-	return cuts
 }
 
-func (k *worker) worth(i, j int, single map[[2]int]int64, best []int64) bool {
-	if best[j] < 0 || j-i <= 2 {
-		return true
+// start returns where unit u starts in the window.
+func (p *splitter) start(u int) int {
+	if u == 0 {
+		return 0
 	}
-	// sub spans
-	m := 0.0
-	ok := false
-	for a := i; a < j; a++ {
-		for b := a + (j-i)/2; b <= min(j, a+(j-i)*3/4); b++ {
-			if c, has := single[[2]int{a, b}]; has {
-				ok = true
-				r := float64(best[b]-best[a]) / float64(c)
-				m = max(m, r)
+	return p.cuts[u-1].coded
+}
+
+// evaluate estimates the costs of parts, which do not overlap.
+func (p *splitter) evaluate(parts []part) {
+	if len(parts) == 0 {
+		return
+	}
+	const none = math.MaxUint8
+	var in [256]uint8 // the part that a unit is in
+	for u := range in {
+		in[u] = none
+	}
+	var next [256]int // where the next byte of a part goes
+	for i, q := range parts {
+		next[i] = p.start(q.start)
+		for u := q.start; u < q.end; u++ {
+			in[u] = uint8(i)
+		}
+	}
+	for i, u := range p.unit {
+		if q := in[u]; q != none {
+			p.spread[next[q]] = p.column[i]
+			next[q]++
+		}
+	}
+	for _, q := range parts {
+		last := p.spread[p.start(q.start):p.start(q.end)]
+		used := bytesIn(last)
+		syms, alpha := p.rank(last, used)
+		p.cost[q.start][q.end] = headerBits + used.bits() + p.estimate(syms, alpha)
+	}
+}
+
+// ends returns the cheapest division of the window by the costs that are known,
+// and what it costs.
+func (p *splitter) ends() (ends []int, bits int) {
+	n := len(p.cuts)
+	best := make([]int, n+1) // cost of the units before i
+	from := make([]int, n+1) // where the last block of those starts
+	for j := 1; j <= n; j++ {
+		best[j] = math.MaxInt
+		for i := range j {
+			if c := p.cost[i][j]; c != 0 && best[i] != math.MaxInt && best[i]+c < best[j] {
+				best[j], from[j] = best[i]+c, i
 			}
 		}
 	}
-	return !ok || m*optPrune >= 1
+	for j := n; j > 0; j = from[j] {
+		ends = append(ends, j)
+	}
+	slices.Reverse(ends)
+	return ends, best[n]
 }

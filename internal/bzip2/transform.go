@@ -2,38 +2,45 @@
 
 package bzip2
 
-// transformer turns the run-length coded content of blocks into symbols. Its
-// tables are reused from block to block.
+import "bytes"
+
+// transformer makes symbols of the run-length coded bytes of blocks. Its
+// memory is used again from block to block.
 type transformer struct {
-	sa      []int32
-	work    [512]int32
-	rotated []byte
-	last    []byte
-	turn    int // of the last block sorted: where its least rotation starts
+	sa       []int32
+	counters [512]int32
+	text     []byte
+	last     []byte
+	syms     []uint16
+	turn     int // where the least rotation of the sorted block starts
 }
 
-// sort returns the last column of the sorted cyclic rotations of block and the
-// row of block itself among them. The column is valid until the next call.
+// sort returns the last column of the sorted rotations of block, valid until
+// the next call, and which row is the block itself. Row i is the rotation that starts at
+// (sa[i] + turn) modulo the block's size. It takes linear time, whatever the block.
 func (t *transformer) sort(block []byte) (last []byte, origin int) {
 	n := len(block)
 	if len(t.sa) < n {
 		t.sa = make([]int32, n)
-		t.rotated = make([]byte, n)
+		t.text = make([]byte, n)
 		t.last = make([]byte, n)
 	}
-	sa, text := t.sa[:n], t.rotated[:n]
+	sa, text := t.sa[:n], t.text[:n]
 	last = t.last[:n]
-	// Rotated to its least rotation, the block is a Lyndon word or a power of
-	// one, and of those the suffixes sort as the rotations do (equal rotations,
-	// which only a power has, may come in any order).
-	start := leastRotation(block)
-	t.turn = start
-	copy(text, block[start:])
-	copy(text[n-start:], block[:start])
-	sortSuffixes(sa, text, 256, t.work[:])
-	first := int32((n - start) % n)
+	// Started at its least rotation, the block is a Lyndon word or a power of
+	// one, and the suffixes of those sort as their rotations do. (The equal
+	// rotations of a power may come in any order: their last bytes are equal, and
+	// any of them gives the block.)
+	t.turn = leastRotation(block)
+	copy(text, block[t.turn:])
+	copy(text[n-t.turn:], block[:t.turn])
+	sortSuffixes(sa, text, 256, t.counters[:])
+	first := 0
+	if t.turn > 0 {
+		first = n - t.turn
+	}
 	for i, p := range sa {
-		if p == first {
+		if int(p) == first {
 			origin = i
 		}
 		if p == 0 {
@@ -44,9 +51,10 @@ func (t *transformer) sort(block []byte) (last []byte, origin int) {
 	return last, origin
 }
 
-// leastRotation returns where the least of the cyclic rotations of s starts: of
-// two candidates i and j, which agree in k bytes, the greater falls, and with it
-// all starts that those k bytes cover.
+// leastRotation returns where the least rotation of s starts. Two candidates, i and j,
+// are compared; when they differ behind k equal bytes, the greater one falls, and
+// with it the k starts behind it, each of which is beaten by one as far behind
+// the other.
 func leastRotation(s []byte) int {
 	n := len(s)
 	i, j, k := 0, 1, 0
@@ -58,11 +66,11 @@ func leastRotation(s []byte) int {
 		if b >= n {
 			b -= n
 		}
-		switch x, y := s[a], s[b]; {
-		case x == y:
+		switch {
+		case s[a] == s[b]:
 			k++
 			continue
-		case x > y:
+		case s[a] > s[b]:
 			i += k + 1
 		default:
 			j += k + 1
@@ -75,17 +83,66 @@ func leastRotation(s []byte) int {
 	return min(i, j)
 }
 
-// runA and runB are the symbols of zero runs: the digits 1 and 2 of the run's
-// length in bijective base 2, the least significant first.
+// byteSet tells which bytes a block uses.
+type byteSet [256]bool
+
+func bytesIn(b []byte) *byteSet {
+	s := new(byteSet)
+	for _, c := range b {
+		s[c] = true
+	}
+	return s
+}
+
+// bits returns what write writes.
+func (s *byteSet) bits() int {
+	n := 16
+	for i := 0; i < 256; i += 16 {
+		if s.row(i) != 0 {
+			n += 16
+		}
+	}
+	return n
+}
+
+// write writes which rows of 16 bytes are in use, and the rows that are.
+func (s *byteSet) write(w *bitWriter) {
+	rows := uint64(0)
+	for i := 0; i < 256; i += 16 {
+		rows <<= 1
+		if s.row(i) != 0 {
+			rows |= 1
+		}
+	}
+	w.write(rows, 16)
+	for i := 0; i < 256; i += 16 {
+		if r := s.row(i); r != 0 {
+			w.write(r, 16)
+		}
+	}
+}
+
+func (s *byteSet) row(i int) (bits uint64) {
+	for _, used := range s[i : i+16] {
+		bits <<= 1
+		if used {
+			bits |= 1
+		}
+	}
+	return bits
+}
+
+// runA and runB are the digits 1 and 2 of the length of a run of rank 0, in
+// bijective base 2, the least significant first. A rank r above is symbol r+1; the end
+// of the block is the last symbol.
 const (
 	runA = 0
 	runB = 1
 )
 
-// moveToFront appends the symbols of a block to syms: ranks of the bytes of its
-// last column among those that it uses, with runs of rank 0 coded by length, and the
-// end of block. It returns the number of distinct symbols.
-func moveToFront(syms []uint16, last []byte, used *[256]bool) ([]uint16, int) {
+// rank returns the symbols of a block whose last column is given, valid until
+// the next call, and the number of symbols that there can be.
+func (t *transformer) rank(last []byte, used *byteSet) (syms []uint16, alpha int) {
 	var order [256]byte
 	n := 0
 	for c, u := range used {
@@ -94,34 +151,43 @@ func moveToFront(syms []uint16, last []byte, used *[256]bool) ([]uint16, int) {
 			n++
 		}
 	}
+	syms = t.syms[:0]
 	run := 0
-	flush := func() {
-		for ; run > 0; run = (run - 1) >> 1 {
-			if run&1 == 1 {
-				syms = append(syms, runA)
-			} else {
-				syms = append(syms, runB)
-			}
-		}
-	}
 	for _, c := range last {
 		if c == order[0] {
 			run++
 			continue
 		}
-		flush()
-		prev := order[0]
-		j := 1
-		for {
-			prev, order[j] = order[j], prev
-			if prev == c {
-				break
+		syms = appendRun(syms, run)
+		run = 0
+		// Most ranks are small; for the others there is the processor's search.
+		r := 1
+		for r < 6 && order[r] != c {
+			r++
+		}
+		if r == 6 {
+			r += bytes.IndexByte(order[6:], c)
+			copy(order[1:], order[:r])
+		} else {
+			for i := r; i > 0; i-- {
+				order[i] = order[i-1]
 			}
-			j++
 		}
 		order[0] = c
-		syms = append(syms, uint16(j+1))
+		syms = append(syms, uint16(r+1))
 	}
-	flush()
-	return append(syms, uint16(n+1)), n + 2
+	syms = appendRun(syms, run)
+	t.syms = append(syms, uint16(n+1))
+	return t.syms, n + 2
+}
+
+func appendRun(syms []uint16, n int) []uint16 {
+	for ; n > 0; n = (n - 1) >> 1 {
+		if n&1 == 1 {
+			syms = append(syms, runA)
+		} else {
+			syms = append(syms, runB)
+		}
+	}
+	return syms
 }
