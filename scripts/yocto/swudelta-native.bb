@@ -34,4 +34,6 @@ do_install() {
     for script in DiffGenTool swu-recompress release-deltas; do
         install -m 0755 ${S}/scripts/$script ${D}${bindir}
     done
+    install -d ${D}${libdir}/swudelta
+    install -m 0644 ${S}/scripts/recompress.bash ${D}${libdir}/swudelta
 }
