@@ -466,7 +466,7 @@ func (c *coder) assign() (bits int) {
 	columns := c.columns()
 	var ways, next [maxTables]way
 	for t := range c.n {
-		ways[t] = way{1 << 32, initial, initial}
+		ways[t] = way{1 << 30, initial, initial}
 	}
 	ways[0].cost = 0
 	c.cameBy = c.cameBy[:0]
