@@ -36,12 +36,14 @@ func (s suite) Run() int {
 	defer os.RemoveAll(dir)
 	tools, scripts := filepath.Join(dir, "tools"), filepath.Join(dir, "scripts")
 	if err := os.CopyFS(scripts, os.DirFS(filepath.Join(tooltest.Root(), "scripts"))); err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return 1
 	}
 	build := exec.Command("go", "build", "-trimpath", "-o", tools+"/", "./cmd/...")
 	build.Dir, build.Stderr = tooltest.Root(), os.Stderr
 	if err := build.Run(); err != nil {
-		log.Fatalf("build the tools: %v", err)
+		log.Printf("build the tools: %v", err)
+		return 1
 	}
 	os.Setenv("PATH", strings.Join([]string{tools, scripts, os.Getenv("PATH")}, ":"))
 	return s.M.Run()

@@ -103,12 +103,10 @@ func newYocto(t *testing.T) *yocto {
 	y := &yocto{T: t, dir: t.TempDir(), bitbake: bitbake}
 	layer := filepath.Join(y.dir, "meta")
 	y.env = append(os.Environ(), "BBPATH="+y.dir, "BB_SKIP_NETTESTS=1", "LC_ALL=en_US.UTF-8", "HOME="+y.dir)
-	if out, err := exec.Command(bitbake, "--version").CombinedOutput(); err != nil {
-		cmd := exec.Command(bitbake, "--version")
-		cmd.Env = y.env
-		if out, err = cmd.CombinedOutput(); err != nil {
-			t.Skipf("%s does not run: %v\n%s", bitbake, err, out)
-		}
+	version := exec.Command(bitbake, "--version")
+	version.Env = y.env
+	if out, err := version.CombinedOutput(); err != nil {
+		t.Skipf("%s does not run: %v\n%s", bitbake, err, out)
 	}
 
 	if err := os.CopyFS(layer, os.DirFS("testdata/yocto")); err != nil {
