@@ -4,6 +4,7 @@ package bzip2
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -206,7 +207,7 @@ func (c *coder) begin(tables int, by partition) {
 		count[s]++
 	}
 	for s := range c.alpha {
-		price[s] = int32(16 * math.Log2(float64(len(c.syms))/(float64(count[s])+0.5)))
+		price[s] = int32(log2(uint32(2*len(c.syms))) - log2(uint32(2*count[s]+1)))
 	}
 	c.price = c.price[:0]
 	for g := range groups {
@@ -247,13 +248,27 @@ const whole = 1 << codeLimit
 
 // fair returns the weight of the Kraft sum under which about a complete code is
 // best for so many symbols: with lengths l of any real value, n*l + w*2^-l is
-// least for all symbols at a sum of 1 if w is n/ln 2.
-func fair(count []int32) float64 {
-	n := int32(1)
+// least for all symbols at a sum of 1 if w is n/ln 2. (There are no floating
+// point numbers here lest machines that round otherwise make other bytes.)
+func fair(count []int32) int64 {
+	n := int64(1)
 	for _, v := range count {
-		n += v
+		n += int64(v)
 	}
-	return float64(n) / math.Ln2
+	return n * 1477 / 1024
+}
+
+// log2 returns the logarithm of x, at least 1, in 256ths, rounded down.
+func log2(x uint32) int {
+	n := bits.Len32(x) - 1
+	m := uint64(x) << (31 - n) // from 1 to below 2, in units of 2^-31
+	for range 8 {
+		m = m * m >> 31
+		bit := m >> 32
+		m >>= bit
+		n = n<<1 | int(bit)
+	}
+	return n
 }
 
 // approximate makes tables for the counts whose codes are nearly complete, and
@@ -263,7 +278,7 @@ func (c *coder) approximate() (bits int) {
 	for t := range c.n {
 		count, l := c.counts[t][:c.alpha], c.tables[t][:c.alpha]
 		sum := c.smooth(l, count, fair(count))
-		c.excess[t] = uint32(max(0, math.Round(groupSize*math.Log2(float64(sum)/whole))))
+		c.excess[t] = uint32(max(0, groupSize*(log2(uint32(sum))-log2(whole))+128) / 256)
 		bits += tableBits(l)
 	}
 	return bits
@@ -284,7 +299,7 @@ func (c *coder) complete() (bits int) {
 func (c *coder) completeTable(l []uint8, count []int32) {
 	least := math.MaxInt
 	trial := c.trial[:len(l)]
-	try := func(weight float64) (fits bool) {
+	try := func(weight int64) (fits bool) {
 		sum := c.smooth(trial, count, weight)
 		if sum > whole {
 			return false
@@ -303,10 +318,10 @@ func (c *coder) completeTable(l []uint8, count []int32) {
 	// The sum falls as its weight rises. Find a weight between one whose code
 	// does not fit and one whose code does.
 	high := fair(count)
-	low := high * 0.7
+	low := high * 7 / 10
 	for !try(high) {
 		low = high
-		high *= 1.5
+		high += high/2 + 1
 	}
 	for range 6 {
 		if middle := (low + high) / 2; try(middle) {
@@ -321,12 +336,12 @@ func (c *coder) completeTable(l []uint8, count []int32) {
 // always one to be shortened: the longest takes what the room is a multiple of.
 func fill(l []uint8, count []int32, room int) {
 	for room > 0 {
-		best, most := 0, math.MinInt
+		best, most := 0, int64(math.MinInt64)
 		for s, v := range l {
 			if v == 1 || whole>>v > room {
 				continue
 			}
-			gain := int(count[s])
+			gain := int64(count[s])
 			// The steps from and to the neighbours in the table.
 			if s > 0 {
 				gain += step(l[s-1], v)
@@ -345,7 +360,7 @@ func fill(l []uint8, count []int32, room int) {
 
 // step returns how many bits the steps between a symbol and its neighbour become
 // fewer when the symbol's length is reduced by 1.
-func step(neighbour, length uint8) int {
+func step(neighbour, length uint8) int64 {
 	if neighbour < length {
 		return 2
 	}
@@ -357,14 +372,14 @@ func step(neighbour, length uint8) int {
 // units of whole. Lengths of unused symbols are those that cost the table least.
 //
 // It finds the cheapest way through the symbols, whose states are the lengths.
-func (c *coder) smooth(l []uint8, count []int32, weight float64) (sum int) {
+func (c *coder) smooth(l []uint8, count []int32, weight int64) (sum int) {
 	const (
 		bit  = 16 // costs are in sixteenths of a bit
 		move = 2 * bit
 	)
 	var cost, kraft [codeLimit + 1]int32
 	for v := 1; v <= codeLimit; v++ {
-		kraft[v] = int32(min(math.Ldexp(weight*bit, -v), 1<<24))
+		kraft[v] = int32(min(weight*bit>>v, 1<<24))
 	}
 	for s, n := range count {
 		if s > 0 {

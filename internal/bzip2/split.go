@@ -44,6 +44,9 @@ func (p *splitter) split(coded []byte, cuts []cut) []int {
 	// tells about how large the blocks should be in which place.
 	level := []part{{0, n}}
 	p.evaluate(level)
+	if p.noise(level[0]) {
+		return []int{n}
+	}
 	for len(level) > 0 {
 		var halves []part
 		for _, q := range level {
@@ -55,8 +58,13 @@ func (p *splitter) split(coded []byte, cuts []cut) []int {
 		level = level[:0]
 		for ; len(halves) > 0; halves = halves[2:] {
 			a, b := halves[0], halves[1]
-			if p.cost[a.start][a.end]+p.cost[b.start][b.end] < p.cost[a.start][b.end]*103/100 {
-				level = append(level, a, b)
+			if p.cost[a.start][a.end]+p.cost[b.start][b.end] > p.cost[a.start][b.end]*103/100 {
+				continue
+			}
+			for _, q := range halves[:2] {
+				if !p.noise(q) {
+					level = append(level, q)
+				}
 			}
 		}
 	}
@@ -64,9 +72,15 @@ func (p *splitter) split(coded []byte, cuts []cut) []int {
 
 	// Then blocks of such sizes, and shorter ones, in more places. The denser the
 	// material, the longer that takes and the less it gains.
-	size := make([]int, 0, n) // the length of the block that each unit is in
+	size := make([]int, n) // of the block that each unit is in; 0 where it is noise
+	start := 0
 	for _, end := range ends {
-		size = append(size, slices.Repeat([]int{end - len(size)}, end-len(size))...)
+		if !p.noise(part{start, end}) {
+			for u := start; u < end; u++ {
+				size[u] = end - start
+			}
+		}
+		start = end
 	}
 	places := 4
 	if bits > 4*len(coded) {
@@ -122,6 +136,13 @@ func (p *splitter) start(u int) int {
 		return 0
 	}
 	return p.cuts[u-1].coded
+}
+
+// noise reports whether a block of the part would not be smaller than what is in
+// it. Compressed files, of which there are many in images, take the longest and
+// gain nothing by being cut.
+func (p *splitter) noise(q part) bool {
+	return p.cost[q.start][q.end] >= 8*(p.start(q.end)-p.start(q.start))
 }
 
 // evaluate estimates the costs of parts, which do not overlap.
