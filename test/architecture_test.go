@@ -20,7 +20,7 @@ import (
 var layers = [][]string{
 	{"fault"},
 	{"digest"},
-	{"codec", "layout", "sign", "swdesc", "result", "sdc"},
+	{"codec", "bzip2", "layout", "sign", "swdesc", "result", "sdc"},
 	{"swu", "extfs", "bsdiff"},
 	{"pamz"},
 	{"plan", "manifest", "diffapi"},
