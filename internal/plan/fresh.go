@@ -91,7 +91,8 @@ func (m *maker) compress(fresh, old []byte, near []span, budget int) (*frame, er
 	if size >= len(alone) || total(ranges, span.len)+len(raw) > budget {
 		return plain, nil
 	}
-	from, err := copies(old, ranges)
+	items, parts := copies(old, ranges)
+	from, err := concatenate(items, parts...)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +113,6 @@ func frameHeader(log, size int) []byte {
 	h := binary.LittleEndian.AppendUint32(nil, 0xfd2fb528)
 	h = append(h, 2<<6, byte(log-10)<<3)
 	return binary.LittleEndian.AppendUint32(h, uint32(size))
-}
-
-// copies returns the item that is ranges of the old side end to end.
-func copies(old []byte, ranges []span) (*pamz.Item, error) {
-	var items []*pamz.Item
-	var parts [][]byte
-	for _, r := range ranges {
-		part := old[r.from:r.to]
-		parts = append(parts, part)
-		items = append(items, pamz.NewItem(int64(r.len()), digest.Sum(part), pamz.CopySource(int64(r.from))))
-	}
-	return concatenate(items, parts...)
 }
 
 // rawBlocks returns the raw blocks that hold prefix, which is near end to end,

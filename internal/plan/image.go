@@ -62,12 +62,12 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 		near = append(near, made[i].near...)
 	}
 	m.account(pieces, len(fresh))
-	var frame *frame
+	var coded *frame // nil: there are no fresh bytes
 	err = parallel(len(made)+1, m.Workers, func(i int) error {
 		var err error
 		if i == 0 { // first, since it takes longest
 			if len(fresh) > 0 {
-				frame, err = m.compress(fresh, old.data, near, budget)
+				coded, err = m.compress(fresh, old.data, near, budget)
 			}
 			return err
 		}
@@ -84,18 +84,27 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 		m.explainf("pack %d: new %d old %d ranges %d fresh %d; control %d diff %d extra %d", i, packs[i].newSize(), packs[i].oldSize(), len(packs[i].ranges), len(k.fresh), k.sizes.Control, k.sizes.Diff, k.sizes.Extra)
 	}
 
+	if coded != nil {
+		m.explainf("fresh bytes %d: %d", len(fresh), coded.size)
+	}
+	return m.graph(target, old, pieces, packs, made, fresh, coded)
+}
+
+// graph returns the tree of recipes for an image. Where the fresh bytes are made
+// with old content, one more delta stands around it, whose source is the old
+// content alone.
+func (m *maker) graph(target []byte, old *side, pieces []piece, packs []*pack, made []madePack, fresh []byte, coded *frame) (*pamz.Item, error) {
 	oldItem, err := concatenate(old.items, old.data)
 	if err != nil {
 		return nil, err
 	}
 	// The source of the packs.
 	base := old.items
-	if frame != nil {
-		m.explainf("fresh bytes %d: %d", len(fresh), frame.size)
-		if frame.nested {
+	if coded != nil {
+		if coded.nested {
 			base = []*pamz.Item{pamz.NewItem(int64(len(old.data)), oldItem.SHA256, pamz.CopySource(0))}
 		}
-		base = append(slices.Clone(base), frame.item(fresh))
+		base = append(slices.Clone(base), coded.item(fresh))
 	}
 	baseItem, err := concatenate(base, old.data, fresh)
 	if err != nil {
@@ -140,10 +149,9 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 		return nil, err
 	}
 	image := pamz.NewItem(n, sum, pamz.Nested(outerItem, baseItem))
-	if frame == nil || !frame.nested {
+	if coded == nil || !coded.nested {
 		return image, nil
 	}
-	// One more delta around it, whose source the frame copies from.
 	around, err := m.encode(&pamz.Diff{
 		TargetLength: n, TargetSHA256: sum,
 		SourceLength: oldItem.Length, SourceSHA256: oldItem.SHA256,
@@ -277,22 +285,28 @@ func (m *maker) makePack(p *pack, old, target []byte) madePack {
 
 // packItem is the item that makes the new side of a pack.
 func (m *maker) packItem(p *pack, k madePack, old []byte) (*pamz.Item, error) {
-	var items []*pamz.Item
-	var parts [][]byte
-	for _, r := range p.ranges {
-		part := old[r.from:r.to]
-		parts = append(parts, part)
-		items = append(items, pamz.NewItem(int64(r.len()), digest.Sum(part), pamz.CopySource(int64(r.from))))
-	}
+	items, parts := copies(old, p.ranges)
 	if len(k.fresh) > 0 {
-		parts = append(parts, k.fresh)
 		items = append(items, pamz.NewItem(int64(len(k.fresh)), digest.Sum(k.fresh), pamz.CopySource(int64(len(old)+k.freshAt))))
+		parts = append(parts, k.fresh)
 	}
 	from, err := concatenate(items, parts...)
 	if err != nil {
 		return nil, err
 	}
 	return pamz.NewItem(int64(len(k.content)), digest.Sum(k.content), pamz.BSDiff(pamz.NewAsset(k.encoded), from)), nil
+}
+
+// copies returns the items that copy ranges of the old side, and their content.
+func copies(old []byte, ranges []span) ([]*pamz.Item, [][]byte) {
+	var items []*pamz.Item
+	var parts [][]byte
+	for _, r := range ranges {
+		part := old[r.from:r.to]
+		parts = append(parts, part)
+		items = append(items, pamz.NewItem(int64(r.len()), digest.Sum(part), pamz.CopySource(int64(r.from))))
+	}
+	return items, parts
 }
 
 // bzip2 compresses a stream of a patch.
