@@ -519,6 +519,7 @@ size_t ZSTD_CCtx_setParameter(void *c, int p, int v) { return p == 400 && v > 0 
 size_t ZSTD_compressStream2(void *c, void *o, void *i, int e) { return 0; }
 size_t ZSTD_compress2(void *c, void *d, size_t n, void *s, size_t m) { return 0; }
 size_t ZSTD_compressBound(size_t n) { return n; }
+size_t ZSTD_CCtx_refPrefix(void *c, const void *p, size_t n) { return 0; }
 unsigned ZSTD_isError(size_t n) { return n > (size_t)-120; }
 const char *ZSTD_getErrorName(size_t n) { return "Unsupported parameter"; }
 const char *ZSTD_versionString(void) { return "1.5.0"; }
