@@ -18,7 +18,7 @@ import (
 // layers are the internal packages from the bottom up: each imports only from
 // layers below its own.
 var layers = [][]string{
-	{"fault"},
+	{"fault", "suffix"},
 	{"digest"},
 	{"codec", "bzip2", "layout", "sign", "swdesc", "result", "sdc"},
 	{"swu", "extfs", "bsdiff"},

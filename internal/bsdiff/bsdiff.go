@@ -10,7 +10,7 @@
 // Making a patch takes three steps, so that one suffix array serves several new
 // files and a caller may measure a patch before it is compressed:
 //
-//	sa := bsdiff.Suffixes(nil, old)
+//	sa := suffix.Array(nil, old)
 //	patch := bsdiff.Diff(old, sa, new, bsdiff.Options{})
 //	sizes, err := patch.Encode(w, compress)
 //
@@ -23,9 +23,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 
 	"swudelta/internal/fault"
+	"swudelta/internal/suffix"
 )
 
 const (
@@ -34,9 +34,8 @@ const (
 	controlSize = 24
 )
 
-// MaxSize is the largest old or new side, in bytes, that [Diff] and [Suffixes]
-// take: positions are 32-bit, and the value above it is kept free.
-const MaxSize = math.MaxInt32 - 1
+// MaxSize is the largest old or new side, in bytes, that [Diff] takes.
+const MaxSize = suffix.MaxSize
 
 // Control is one triple of the control stream: Add bytes of the diff stream are
 // added to as many old bytes, then Extra bytes of the extra stream follow, then

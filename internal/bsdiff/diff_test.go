@@ -8,6 +8,8 @@ import (
 	"math/rand"
 	"testing"
 	"time"
+
+	"swudelta/internal/suffix"
 )
 
 // edited makes a new file out of an old one: moved pieces, new ones, and
@@ -59,7 +61,7 @@ func TestDiffRandom(t *testing.T) {
 		k := 1 + rnd.Intn(256)
 		old := randomBytes(rnd, rnd.Intn(3000), k)
 		new := edited(rnd, old, k)
-		check(t, Diff(old, Suffixes(nil, old), new, Options{}), old, new)
+		check(t, Diff(old, suffix.Array(nil, old), new, Options{}), old, new)
 	}
 }
 
@@ -68,7 +70,7 @@ func TestDiffEmpty(t *testing.T) {
 		{"", ""}, {"", "x"}, {"x", ""}, {"x", "x"}, {"", "longer than a match"}, {"longer than a match", "a match"},
 	} {
 		old, new := []byte(c.old), []byte(c.new)
-		check(t, Diff(old, Suffixes(nil, old), new, Options{}), old, new)
+		check(t, Diff(old, suffix.Array(nil, old), new, Options{}), old, new)
 	}
 }
 
@@ -76,7 +78,7 @@ func TestDiffEmpty(t *testing.T) {
 func TestDiffFinds(t *testing.T) {
 	rnd := rand.New(rand.NewSource(1))
 	old := randomBytes(rnd, 1<<20, 256)
-	sa := Suffixes(nil, old)
+	sa := suffix.Array(nil, old)
 	for _, c := range []struct {
 		name     string
 		new      []byte
@@ -128,7 +130,7 @@ func TestDiffRepetitive(t *testing.T) {
 	ordinary := randomBytes(rnd, n, 4)
 	measure := func(old, new []byte) time.Duration {
 		start := time.Now()
-		sa := Suffixes(nil, old)
+		sa := suffix.Array(nil, old)
 		p := Diff(old, sa, new, Options{})
 		took := time.Since(start)
 		if err := p.Check(old, new); err != nil {
@@ -174,7 +176,7 @@ func reversed(b []byte) []byte {
 func TestDiffDeterministic(t *testing.T) {
 	rnd := rand.New(rand.NewSource(7))
 	old := randomBytes(rnd, 100000, 8)
-	sa := Suffixes(nil, old)
+	sa := suffix.Array(nil, old)
 	new := edited(rnd, old, 8)
 	want := fmt.Sprint(Diff(old, sa, new, Options{}))
 	for range 3 {
@@ -191,6 +193,6 @@ func FuzzDiff(f *testing.F) {
 	f.Add([]byte{}, []byte("new"))
 	f.Add(make([]byte, 300), make([]byte, 500))
 	f.Fuzz(func(t *testing.T, old, new []byte) {
-		check(t, Diff(old, Suffixes(nil, old), new, Options{}), old, new)
+		check(t, Diff(old, suffix.Array(nil, old), new, Options{}), old, new)
 	})
 }

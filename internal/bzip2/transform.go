@@ -2,17 +2,20 @@
 
 package bzip2
 
-import "bytes"
+import (
+	"bytes"
+
+	"swudelta/internal/suffix"
+)
 
 // transformer makes symbols of the run-length coded bytes of blocks. Its
 // memory is used again from block to block.
 type transformer struct {
-	sa       []int32
-	counters [512]int32
-	text     []byte
-	last     []byte
-	syms     []uint16
-	turn     int // where the least rotation of the sorted block starts
+	sa   []int32
+	text []byte
+	last []byte
+	syms []uint16
+	turn int // where the least rotation of the sorted block starts
 }
 
 // sort returns the last column of the sorted rotations of block, valid until
@@ -34,7 +37,7 @@ func (t *transformer) sort(block []byte) (last []byte, origin int) {
 	t.turn = leastRotation(block)
 	copy(text, block[t.turn:])
 	copy(text[n-t.turn:], block[:t.turn])
-	sortSuffixes(sa, text, 256, t.counters[:])
+	suffix.Array(sa, text)
 	first := 0
 	if t.turn > 0 {
 		first = n - t.turn

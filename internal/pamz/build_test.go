@@ -16,6 +16,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/suffix"
 )
 
 // builder makes trees whose content is known.
@@ -156,7 +157,7 @@ func (b *builder) patch(old, content []byte) []byte {
 		b.t.Skip("no libbz2.so.1.0 to make patches with")
 	}
 	var buf bytes.Buffer
-	p := bsdiff.Diff(old, bsdiff.Suffixes(nil, old), content, bsdiff.Options{})
+	p := bsdiff.Diff(old, suffix.Array(nil, old), content, bsdiff.Options{})
 	if _, err := p.Encode(&buf, b.bzip2.Compress); err != nil {
 		b.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
+	"swudelta/internal/suffix"
 )
 
 const (
@@ -276,7 +277,7 @@ func (m *maker) makePack(p *pack, old, target []byte) madePack {
 	for _, piece := range p.material {
 		to = append(to, target[piece.at:piece.end()]...)
 	}
-	sa := bsdiff.Suffixes(nil, from)
+	sa := suffix.Array(nil, from)
 	patch := bsdiff.Diff(from, sa, to, bsdiff.Options{})
 	near := insertions(patch, p.ranges, bsdiff.FreshRun)
 	patch, fresh := patch.MoveFresh(int64(len(from)), bsdiff.FreshRun)

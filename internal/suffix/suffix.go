@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-package bsdiff
-
-// Suffix sorting by induction: G. Nong, S. Zhang, W. H. Chan, "Linear Suffix
+// Package suffix sorts suffixes, for finding matches and for the block sorting
+// of bzip2.
+//
+// It works by induction: G. Nong, S. Zhang, W. H. Chan, "Linear Suffix
 // Array Construction by Almost Pure Induced-Sorting", DCC 2009. In its terms,
 // with an imagined sentinel behind the text that is smaller than any symbol: a
 // suffix is of type S if it is smaller than its right neighbour, else of type L;
@@ -18,14 +19,21 @@ package bsdiff
 //   - Each pass reads its entries a block ahead and touches the text that they
 //     point to: loads that do not wait for each other take a fraction of the time
 //     of loads between mispredicted branches.
+package suffix
 
-// Suffixes returns the start positions of all suffixes of text in ascending
+import "math"
+
+// MaxSize is the largest text, in bytes: positions are 32-bit, and the value
+// above it is kept free.
+const MaxSize = math.MaxInt32 - 1
+
+// Array returns the start positions of all suffixes of text in ascending
 // order of the suffixes. It works in linear time in the memory of the result,
 // for which sa is used when its capacity suffices. The text has at most
 // [MaxSize] bytes.
-func Suffixes(sa []int32, text []byte) []int32 {
+func Array(sa []int32, text []byte) []int32 {
 	if len(text) > MaxSize {
-		panic("bsdiff: text too large for 32-bit positions")
+		panic("suffix: text too large for 32-bit positions")
 	}
 	if cap(sa) < len(text) {
 		sa = make([]int32, len(text))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package bsdiff
+package suffix
 
 import (
 	"bytes"
@@ -21,13 +21,13 @@ func naiveSuffixes(text []byte) []int32 {
 	return sa
 }
 
-func TestSuffixesShort(t *testing.T) {
+func TestArrayShort(t *testing.T) {
 	// All texts over small alphabets, up to some length.
 	for _, c := range []struct{ k, n int }{{2, 14}, {3, 9}, {4, 7}} {
 		for n := 0; n <= c.n; n++ {
 			text := make([]byte, n)
 			for {
-				got := Suffixes(nil, text)
+				got := Array(nil, text)
 				if want := naiveSuffixes(text); !slices.Equal(got, want) {
 					t.Fatalf("%v: got %v, want %v", text, got, want)
 				}
@@ -46,7 +46,7 @@ func TestSuffixesShort(t *testing.T) {
 	}
 }
 
-func TestSuffixesRandom(t *testing.T) {
+func TestArrayRandom(t *testing.T) {
 	rnd := rand.New(rand.NewSource(1))
 	var sa []int32
 	for i := 0; i < 3000; i++ {
@@ -59,7 +59,7 @@ func TestSuffixesRandom(t *testing.T) {
 			at := rnd.Intn(len(text))
 			copy(text[at:], text[rnd.Intn(len(text)):])
 		}
-		sa = Suffixes(sa, text)
+		sa = Array(sa, text)
 		if want := naiveSuffixes(text); !slices.Equal(sa, want) {
 			t.Fatalf("text %v: got %v, want %v", text, sa, want)
 		}
@@ -77,13 +77,13 @@ func benchData(b *testing.B) []byte {
 	return nil
 }
 
-func BenchmarkSuffixes(b *testing.B) {
+func BenchmarkArray(b *testing.B) {
 	data := benchData(b)
 	b.Run("own", func(b *testing.B) {
 		sa := make([]int32, len(data))
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {
-			Suffixes(sa, data)
+			Array(sa, data)
 		}
 	})
 	b.Run("stdlib", func(b *testing.B) {
