@@ -205,7 +205,7 @@ func TestPrint(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{"-1870659576", "00000000,90800008", "0x90A07534", `["1", 700]`, "12345678"} {
+	for _, s := range []string{"-1870659576", "00000000,90800008", "0x90A07534", `["1", 700]`, "12345678", "0090800008"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -218,8 +218,9 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%q: no reading", d.Input)
 			}
 			for _, r := range d.Readings {
-				// Each form of the number is the same number.
-				again, err := Decode(fmt.Sprintf("%d,%d,%s", r.Signed, r.Unsigned, r.Hex))
+				// Each form of the number is the same number. The sign keeps eight
+				// decimal digits from being taken for hexadecimal ones.
+				again, err := Decode(fmt.Sprintf("%+d,+%d,%s", r.Signed, r.Unsigned, r.Hex))
 				if err != nil {
 					t.Fatal(err)
 				}
