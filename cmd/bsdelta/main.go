@@ -7,12 +7,17 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
+	"swudelta/internal/fault"
 	"swudelta/internal/layout"
 	"swudelta/internal/plan"
+	"swudelta/internal/suffix"
 	"swudelta/internal/tool"
 )
 
@@ -42,6 +47,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	MinArgs: 2,
 	MaxArgs: 2,
 	Flags: []tool.Flag{
+		&tool.String{Name: "format", Arg: "FORMAT", Value: "pamz", Help: "pamz, or bsdiff40: one plain patch between the files as they are"},
 		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs"},
 		&tool.Strings{Name: "source-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) SOURCE"},
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
@@ -70,6 +76,13 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer target.Close()
+	switch f := c.String("format"); f {
+	case "pamz":
+	case "bsdiff40":
+		return plain(c, source, target)
+	default:
+		return tool.Usagef("--format %q: want pamz or bsdiff40", f)
+	}
 	// Half of the memory for what the collector looks after; the images, which are
 	// mapped, and libzstd take the rest.
 	debug.SetMemoryLimit(c.Size("memory") / 2)
@@ -104,6 +117,28 @@ func run(c *tool.Context) error {
 		len(r.Delta), 100*float64(len(r.Delta))/float64(target.Size()), r.DeviceMemory>>20, r.DeviceTmp>>20)
 	return c.Output(func(w io.Writer) error {
 		_, err := w.Write(r.Delta)
+		return err
+	})
+}
+
+// plain writes a BSDIFF40 patch, for appliers of bsdiff(1).
+func plain(c *tool.Context, source, target *tool.File) error {
+	var sides [2][]byte
+	for i, f := range []*tool.File{source, target} {
+		if f.Size() > bsdiff.MaxSize {
+			return fault.Dataf("%s: %d bytes, more than a patch is made for (%d)", f.Name(), f.Size(), bsdiff.MaxSize)
+		}
+		var err error
+		if sides[i], err = c.Load(io.NewSectionReader(f, 0, f.Size())); err != nil {
+			return err
+		}
+	}
+	patch := bsdiff.Diff(sides[0], suffix.Array(nil, sides[0]), sides[1], bsdiff.Options{})
+	if err := patch.Check(sides[0], sides[1]); err != nil {
+		return fmt.Errorf("try the new patch: %w", err)
+	}
+	return c.Output(func(w io.Writer) error {
+		_, err := patch.Encode(w, func(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, runtime.GOMAXPROCS(0)) })
 		return err
 	})
 }
