@@ -37,7 +37,8 @@ const (
 	bzWorkFactor = 30
 )
 
-// Bzip2 is a loaded libbz2. Any number of goroutines may use it.
+// Bzip2 is a loaded libbz2. Any number of goroutines may use it. No tool does:
+// it is the peer that tests and benchmarks hold internal/bzip2 against.
 type Bzip2 struct {
 	compressInit func(s unsafe.Pointer, level, verbosity, workFactor int32) int32
 	compress     func(s unsafe.Pointer, action int32) int32
