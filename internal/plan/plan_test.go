@@ -211,15 +211,15 @@ func TestMakeEnvironment(t *testing.T) {
 // more packs.
 func TestMakeDeterministic(t *testing.T) {
 	o := options(t)
-	old := random(1, 12<<20)
+	old := random(1, 5<<20)
 	var new []byte
 	for at := 0; at < len(old); at += 64 << 10 {
 		new = append(new, scatter(old[at:at+64<<10])...)
 		new = append(new, random(uint64(at), 100)...)
 	}
-	o.DeviceMemory = 28 << 20
+	o.DeviceMemory = 20 << 20
 	var first []byte
-	for _, workers := range []int{1, 2, 7} {
+	for _, workers := range []int{1, 7} {
 		o.Workers = workers
 		r, err := Make(input(old), input(new), o)
 		if err != nil {
