@@ -257,6 +257,20 @@ func addBytes(dst, src []byte) {
 	}
 }
 
+// subtractBytes subtracts src from dst, byte by byte and modulo 256. Both have
+// the same length.
+func subtractBytes(dst, src []byte) {
+	const top = 0x8080808080808080
+	for len(src) >= 8 {
+		a, b := binary.LittleEndian.Uint64(dst), binary.LittleEndian.Uint64(src)
+		binary.LittleEndian.PutUint64(dst, (a|top-b&^top)^^(a^b)&top)
+		dst, src = dst[8:], src[8:]
+	}
+	for i, b := range src {
+		dst[i] -= b
+	}
+}
+
 // noEOF turns the end of a file into the error that it is where bytes are due.
 func noEOF(err error) error {
 	if err == nil || err == io.EOF {

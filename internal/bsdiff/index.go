@@ -11,6 +11,9 @@ import (
 // is shorter is rarely worth the control entry that leads to it.
 const gram = 8
 
+// multiplier is the golden ratio as a fraction of 2^64: its products spread well.
+const multiplier = 0x9e3779b97f4a7c15
+
 // index answers where in a text the longest match of a string is.
 type index struct {
 	text []byte
@@ -54,16 +57,17 @@ func newIndex(text []byte, sa []int32) *index {
 
 // hash is of the first gram of s.
 func (x *index) hash(s []byte) uint64 {
-	return binary.LittleEndian.Uint64(s) * 0x9e3779b97f4a7c15 >> x.shift
+	return binary.LittleEndian.Uint64(s) * multiplier >> x.shift
 }
 
-// has reports whether the first gram of s may be in the text.
-func (x *index) has(s []byte) bool {
-	if len(s) < gram {
-		return false
+// filtered tells which of the strings that start at the first 64 bytes of s may
+// be in the text: bit i is that for s[i:]. One look-up does not wait for another.
+func (x *index) filtered(s []byte) (mask uint64) {
+	for i := range min(64, len(s)-gram+1) {
+		h := x.hash(s[i:])
+		mask |= x.filter[h>>6] >> (h & 63) & 1 << i
 	}
-	h := x.hash(s)
-	return x.filter[h>>6]>>(h&63)&1 != 0
+	return mask
 }
 
 // find returns the place of s among the suffixes: sa[rank-1] and sa[rank] are
