@@ -55,7 +55,14 @@ func Diff(old []byte, sa []int32, new []byte, opt Options) *Patch {
 
 // assemble makes the patch of a path.
 func assemble(old, new []byte, path []segment) *Patch {
-	p := &Patch{}
+	extra, to := 0, len(new)
+	for _, s := range path { // last one first
+		if s.diag == extraDiag {
+			extra += to - int(s.start)
+		}
+		to = int(s.start)
+	}
+	p := &Patch{Diff: make([]byte, 0, len(new)-extra), Extra: make([]byte, 0, extra)}
 	var c Control
 	pos := 0 // in old, behind what c adds
 	end := func(next int) {
@@ -105,7 +112,14 @@ func (p *Patch) MoveFresh(oldSize int64, min int) (patch *Patch, fresh []byte) {
 	if min <= 0 {
 		min = FreshRun
 	}
-	q := &Patch{}
+	moved := int64(0)
+	for _, c := range p.Controls {
+		if c.Extra >= int64(min) {
+			moved += c.Extra
+		}
+	}
+	q := &Patch{Diff: make([]byte, 0, int64(len(p.Diff))+moved), Extra: make([]byte, 0, int64(len(p.Extra))-moved)}
+	fresh = make([]byte, 0, moved)
 	diff, extra := p.Diff, p.Extra
 	add := func(c Control) {
 		if k := len(q.Controls) - 1; k >= 0 && q.Controls[k].Extra == 0 && q.Controls[k].Seek == 0 {
@@ -123,7 +137,7 @@ func (p *Patch) MoveFresh(oldSize int64, min int) (patch *Patch, fresh []byte) {
 		if c.Extra >= int64(min) {
 			at := oldSize + int64(len(fresh))
 			fresh = append(fresh, extra[:c.Extra]...)
-			q.Diff = append(q.Diff, make([]byte, c.Extra)...)
+			q.Diff = q.Diff[:len(q.Diff)+int(c.Extra)] // zeros
 			add(Control{Add: c.Add, Seek: at - pos - c.Add})
 			add(Control{Add: c.Extra, Seek: next - at - c.Extra})
 		} else {

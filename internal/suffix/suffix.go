@@ -16,9 +16,10 @@
 //     neighbour is not to be induced in the pass at hand. Who writes an entry has
 //     just read the text next to it, so the pass that comes along later reads the
 //     text for useful entries only.
-//   - Each pass reads its entries a block ahead and touches the text that they
-//     point to: loads that do not wait for each other take a fraction of the time
-//     of loads between mispredicted branches.
+//   - Most substrings between LMS positions are so short that they fit into the
+//     table that otherwise holds their lengths, and are compared there.
+//   - LMS positions go back into their buckets as blocks, without a look at the
+//     text.
 package suffix
 
 import "math"
@@ -76,25 +77,39 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
 		m++
 	})
 	if m > 1 {
+		var lms [256]int32 // how many there are in each bucket, for bytes
+		if k <= len(lms) {
+			copy(lms[:], bucket)
+			ends(bucket, count)
+			for c, end := range bucket {
+				lms[c] = end - lms[c]
+			}
+		}
 		starts(bucket, count)
 		induceL(sa, text, bucket, true)
 		ends(bucket, count)
 		selectLMS(sa, text, bucket)
-		sortLMS(sa, text, m)
+		sortLMS(sa, text, m, work[2*k:])
 
 		// Put them into their buckets again, now in order. The write is never
 		// left of the read.
 		clear(sa[m:])
 		ends(bucket, count)
-		for i := m - 1; i >= 0; i-- {
-			if i%block == block-1 {
-				touch(sa[max(0, i-2*block+1):i-block+1], text)
+		if k <= len(lms) {
+			for c, i := k-1, m; i > 0; c-- {
+				n, end := int(lms[c]), int(bucket[c])
+				copy(sa[end-n:end], sa[i-n:i])
+				clear(sa[i-n : min(i, end-n)])
+				i -= n
 			}
-			p := sa[i]
-			sa[i] = 0
-			c := text[p]
-			bucket[c]--
-			sa[bucket[c]] = p
+		} else {
+			for i := m - 1; i >= 0; i-- {
+				p := sa[i]
+				sa[i] = 0
+				c := text[p]
+				bucket[c]--
+				sa[bucket[c]] = p
+			}
 		}
 	}
 	starts(bucket, count)
@@ -104,8 +119,8 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
 }
 
 // sortLMS takes the m LMS positions, ordered by their substrings, from the end
-// of sa and leaves them, ordered by their suffixes, at its start.
-func sortLMS[T symbol](sa []int32, text []T, m int) {
+// of sa and leaves them, ordered by their suffixes, at its start. It may use work.
+func sortLMS[T symbol](sa []int32, text []T, m int, work []int32) {
 	n := len(text)
 	sorted := sa[n-m:]
 
@@ -113,30 +128,36 @@ func sortLMS[T symbol](sa []int32, text []T, m int) {
 	// of them are neighbours, so half the array holds a number for each.
 	slot := sa[:(n+1)/2]
 	clear(slot)
-	next := -1
+	// That is its length, or, for the shortest ones of bytes, which are the most,
+	// the substring itself, as a number above all lengths.
+	_, bytes := any(text).([]byte)
+	next := n
 	eachLMS(text, func(p int) {
-		// The last one ends in the sentinel and equals no other.
-		length := 0
-		if next >= 0 {
-			length = next - p + 1
+		key := uint32(next - p + 1)
+		switch {
+		case next == n:
+			key = 0 // ends in the sentinel and equals no other
+		case bytes && key == 3:
+			key = ^(uint32(text[p])<<16 | uint32(text[p+1])<<8 | uint32(text[p+2]))
+		case bytes && key == 4 && text[p] != 0:
+			k := ^(uint32(text[p])<<24 | uint32(text[p+1])<<16 | uint32(text[p+2])<<8 | uint32(text[p+3]))
+			if k > uint32(n) {
+				key = k
+			}
 		}
-		slot[p/2] = int32(length)
+		slot[p/2] = int32(key)
 		next = p
 	})
 	// Number the substrings in order, equal ones alike.
 	name := int32(0)
-	prev, prevLen := 0, -1
-	for i, p := range sorted {
-		if i%block == 0 {
-			touch(sorted[min(i+block, m):min(i+2*block, m)], text)
-			touchHalf(sorted[min(i+block, m):min(i+2*block, m)], slot)
-		}
-		q, length := int(p), int(slot[p/2])
-		if length != prevLen || !equal(text[q:q+length], text[prev:prev+length]) {
+	prev, prevKey := 0, ^uint32(0)
+	for _, p := range sorted {
+		q, key := int(p), uint32(slot[p/2])
+		if key != prevKey || key <= uint32(n) && !equal(text[q:q+int(key)], text[prev:prev+int(key)]) {
 			name++
 		}
 		slot[p/2] = name
-		prev, prevLen = q, length
+		prev, prevKey = q, key
 	}
 	if int(name) == m {
 		copy(sa, sorted)
@@ -152,7 +173,10 @@ func sortLMS[T symbol](sa []int32, text []T, m int) {
 			names[j] = v - 1
 		}
 	}
-	sortSuffixes(sa[:m], names, int(name), sa[m:n-m])
+	if between := sa[m : n-m]; len(between) > len(work) {
+		work = between
+	}
+	sortSuffixes(sa[:m], names, int(name), work)
 	j = m
 	eachLMS(text, func(p int) {
 		j--
@@ -227,25 +251,21 @@ func induceL[T symbol](sa []int32, text []T, bucket []int32, drop bool) {
 	}
 	sa[bucket[c]] = v
 	bucket[c]++
-	for i := 0; i < n; i += block {
-		touch(sa[min(i+block, n):min(i+2*block, n)], text)
-		end := min(i+block, n)
-		for j := i; j < end; j++ {
-			v := sa[j]
-			w := ^v
-			sa[j] = w &^ (w >> 31 & mask)
-			if v <= 0 {
-				continue
-			}
-			v--
-			c := text[v]
-			if v == 0 || text[v-1] < c {
-				v = ^v
-			}
-			b := bucket[c]
-			sa[b] = v
-			bucket[c] = b + 1
+	for j := range sa {
+		v := sa[j]
+		w := ^v
+		sa[j] = w &^ (w >> 31 & mask)
+		if v <= 0 {
+			continue
 		}
+		v--
+		c := text[v]
+		if v == 0 || text[v-1] < c {
+			v = ^v
+		}
+		b := bucket[c]
+		sa[b] = v
+		bucket[c] = b + 1
 	}
 }
 
@@ -254,28 +274,24 @@ func induceL[T symbol](sa []int32, text []T, bucket []int32, drop bool) {
 func selectLMS[T symbol](sa []int32, text []T, bucket []int32) {
 	n := len(text)
 	top := n
-	for i := n; i > 0; i -= block {
-		touch(sa[max(i-2*block, 0):max(i-block, 0)], text)
-		end := max(i-block, 0)
-		for j := i - 1; j >= end; j-- {
-			v := sa[j]
-			if v <= 0 {
-				if v < 0 {
-					top--
-					sa[top] = ^v
-				}
-				continue
+	for j := n - 1; j >= 0; j-- {
+		v := sa[j]
+		if v <= 0 {
+			if v < 0 {
+				top--
+				sa[top] = ^v
 			}
-			v--
-			c := text[v]
-			// What has a left neighbour of type L is an LMS position.
-			if v != 0 && text[v-1] > c {
-				v = ^v
-			}
-			b := bucket[c] - 1
-			sa[b] = v
-			bucket[c] = b
+			continue
 		}
+		v--
+		c := text[v]
+		// What has a left neighbour of type L is an LMS position.
+		if v != 0 && text[v-1] > c {
+			v = ^v
+		}
+		b := bucket[c] - 1
+		sa[b] = v
+		bucket[c] = b
 	}
 }
 
@@ -283,48 +299,19 @@ func selectLMS[T symbol](sa []int32, text []T, bucket []int32) {
 // the L entries that are positive, and makes all entries positive.
 func induceS[T symbol](sa []int32, text []T, bucket []int32) {
 	n := len(text)
-	for i := n; i > 0; i -= block {
-		touch(sa[max(i-2*block, 0):max(i-block, 0)], text)
-		end := max(i-block, 0)
-		for j := i - 1; j >= end; j-- {
-			v := sa[j]
-			if v <= 0 {
-				sa[j] = v ^ v>>31
-				continue
-			}
-			v--
-			c := text[v]
-			if v == 0 || text[v-1] > c {
-				v = ^v
-			}
-			b := bucket[c] - 1
-			sa[b] = v
-			bucket[c] = b
+	for j := n - 1; j >= 0; j-- {
+		v := sa[j]
+		if v <= 0 {
+			sa[j] = v ^ v>>31
+			continue
 		}
+		v--
+		c := text[v]
+		if v == 0 || text[v-1] > c {
+			v = ^v
+		}
+		b := bucket[c] - 1
+		sa[b] = v
+		bucket[c] = b
 	}
-}
-
-// block is how many entries are touched ahead at a time: enough to keep all of
-// the processor's outstanding loads busy, few enough for the first-level cache.
-const block = 64
-
-// touch brings the text at the given positions into the cache. The sum is of no
-// use; it keeps the loads from being optimised away.
-//
-//go:noinline
-func touch[T symbol](positions []int32, text []T) (sum T) {
-	for _, p := range positions {
-		sum += text[p&^(p>>31)]
-	}
-	return sum
-}
-
-// touchHalf is touch for a table with an entry for every second position.
-//
-//go:noinline
-func touchHalf(positions []int32, table []int32) (sum int32) {
-	for _, p := range positions {
-		sum += table[p/2]
-	}
-	return sum
 }

@@ -6,10 +6,11 @@ import (
 	"bytes"
 	"index/suffixarray"
 	"math/rand"
-	"os"
 	"slices"
 	"sort"
 	"testing"
+
+	"swudelta/internal/tooltest"
 )
 
 func naiveSuffixes(text []byte) []int32 {
@@ -66,30 +67,20 @@ func TestArrayRandom(t *testing.T) {
 	}
 }
 
-func benchData(b *testing.B) []byte {
-	if name := os.Getenv("BSDIFF_BENCH"); name != "" {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return data
-	}
-	return nil
-}
-
+// The peer sorts the same image in the same run; it also makes an index of it.
 func BenchmarkArray(b *testing.B) {
-	data := benchData(b)
+	image := tooltest.Image(b, "patch", "source")
 	b.Run("own", func(b *testing.B) {
-		sa := make([]int32, len(data))
-		b.SetBytes(int64(len(data)))
+		b.SetBytes(int64(len(image)))
+		sa := make([]int32, len(image))
 		for b.Loop() {
-			Array(sa, data)
+			Array(sa, image)
 		}
 	})
-	b.Run("stdlib", func(b *testing.B) {
-		b.SetBytes(int64(len(data)))
+	b.Run("index/suffixarray", func(b *testing.B) {
+		b.SetBytes(int64(len(image)))
 		for b.Loop() {
-			suffixarray.New(data)
+			suffixarray.New(image)
 		}
 	})
 }

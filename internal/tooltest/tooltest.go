@@ -5,7 +5,10 @@
 package tooltest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,6 +51,27 @@ func Corpus(t testing.TB) string {
 		t.Skipf("no corpus of real updates: %v (SWUDELTA_CORPUS names its folder)", err)
 	}
 	return dir
+}
+
+// Image returns the file system image in one of the corpus's small updates: pair
+// is "patch" or "minor", side is "source" or "target".
+func Image(t testing.TB, pair, side string) []byte {
+	t.Helper()
+	update, err := os.ReadFile(filepath.Join(Corpus(t), pair, side+".swu"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The image is the only member that is compressed.
+	member, err := gzip.NewReader(bytes.NewReader(update[bytes.Index(update, []byte("\x1f\x8b\x08")):]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	member.Multistream(false)
+	image, err := io.ReadAll(member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
 }
 
 // Main registers the commands that scripts may run and runs the tests.
