@@ -3,13 +3,11 @@
 package bsdiff
 
 import (
-	"bufio"
-	"compress/bzip2"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
+	"swudelta/internal/bzip2"
 	"swudelta/internal/fault"
 )
 
@@ -17,12 +15,51 @@ var streamNames = [3]string{"control", "diff", "extra"}
 
 // Apply writes the new file to dst. The patch must make exactly newSize bytes.
 //
-// Memory is bounded by about 12 MiB (three bzip2 decoders and small buffers),
-// whatever the sizes. Old positions outside the file count as zero bytes, and
-// bytes after the extra stream are ignored, as bspatch(1) has it. A malformed
-// patch is a data fault; errors of old, patch and dst are passed on as they are.
-// On an error dst may have received a part of the new file.
+// Memory is bounded by what [ApplyMemory] says, whatever the sizes. Old positions
+// outside the file count as zero bytes, and bytes after each stream are ignored, as
+// bspatch(1) has it. A malformed patch is a data fault; errors of old, patch and
+// dst are passed on as they are. On an error dst may have received a part of the
+// new file.
 func Apply(dst io.Writer, old io.ReaderAt, oldSize int64, patch io.ReaderAt, patchSize int64, newSize int64) error {
+	return new(Applier).Apply(dst, old, oldSize, patch, patchSize, newSize)
+}
+
+// ApplyMemory returns how much memory applying a patch takes at most, in bytes.
+func ApplyMemory(newSize int64) int64 {
+	return bzip2.MaxMemory(maxControl(newSize)) + 2*bzip2.MaxMemory(newSize) + (windowSlots+2)*blockSize
+}
+
+// maxControl returns the size of the longest control stream that makes sense, in
+// bytes: as many entries as there are bytes to be made, and as many again that make
+// nothing.
+func maxControl(newSize int64) int64 { return (2*min(newSize, 1<<32) + 1) * controlSize }
+
+// Applier applies patches, one after the other, and keeps the memory that it took
+// for the largest. The zero value is ready for use.
+type Applier struct {
+	dst     io.Writer
+	old     window
+	size    int64
+	streams [3]stream // control, diff, extra
+	buf     []byte
+}
+
+// Memory returns how much memory is kept, in bytes.
+func (a *Applier) Memory() int64 {
+	n := int64(len(a.buf))
+	for _, s := range a.streams {
+		if s.r != nil {
+			n += s.r.Memory()
+		}
+	}
+	for _, s := range a.old.slots {
+		n += int64(len(s.data))
+	}
+	return n
+}
+
+// Apply does what the function of that name does.
+func (a *Applier) Apply(dst io.Writer, old io.ReaderAt, oldSize int64, patch io.ReaderAt, patchSize int64, newSize int64) error {
 	h, err := Parse(patch, patchSize)
 	if err != nil {
 		return err
@@ -30,30 +67,24 @@ func Apply(dst io.Writer, old io.ReaderAt, oldSize int64, patch io.ReaderAt, pat
 	if h.NewSize != newSize {
 		return fault.Dataf("patch makes %d bytes, want %d", h.NewSize, newSize)
 	}
-	a := applier{
-		dst:  dst,
-		old:  &window{r: old, size: oldSize},
-		size: newSize,
-		buf:  make([]byte, 2*blockSize),
+	a.dst, a.size = dst, newSize
+	a.old.reset(old, oldSize)
+	if a.buf == nil {
+		a.buf = make([]byte, 2*blockSize)
 	}
 	at := int64(headerSize)
 	for i, n := range [3]int64{h.Control, h.Diff, patchSize - headerSize - h.Control - h.Diff} {
-		section := bufio.NewReaderSize(io.NewSectionReader(patch, at, n), blockSize)
-		a.streams[i] = stream{streamNames[i], bzip2.NewReader(&oneStream{r: section})}
+		limit := newSize
+		if i == 0 {
+			limit = maxControl(newSize)
+		}
+		a.streams[i].open(streamNames[i], io.NewSectionReader(patch, at, n), limit)
 		at += n
 	}
 	return a.run()
 }
 
-type applier struct {
-	dst     io.Writer
-	old     *window
-	size    int64
-	streams [3]stream // control, diff, extra
-	buf     []byte
-}
-
-func (a *applier) run() error {
+func (a *Applier) run() error {
 	var done, pos, idle int64
 	for entry := 0; done < a.size; entry++ {
 		var raw [controlSize]byte
@@ -94,7 +125,7 @@ func (a *applier) run() error {
 }
 
 // add writes n bytes of the diff stream plus the old bytes at pos.
-func (a *applier) add(pos, n int64) error {
+func (a *Applier) add(pos, n int64) error {
 	for n > 0 {
 		b := a.buf[:min(n, blockSize)]
 		if err := a.streams[1].fill(b); err != nil {
@@ -118,7 +149,7 @@ func (a *applier) add(pos, n int64) error {
 }
 
 // extra writes n bytes of the extra stream.
-func (a *applier) extra(n int64) error {
+func (a *Applier) extra(n int64) error {
 	for n > 0 {
 		b := a.buf[:min(n, blockSize)]
 		if err := a.streams[2].fill(b); err != nil {
@@ -135,7 +166,18 @@ func (a *applier) extra(n int64) error {
 // stream is one bzip2 stream of a patch.
 type stream struct {
 	name string
-	r    io.Reader
+	r    *bzip2.Reader
+}
+
+// open starts to read the stream r, whose content has at most limit bytes.
+func (s *stream) open(name string, r io.Reader, limit int64) {
+	s.name = name
+	if s.r == nil {
+		s.r = bzip2.NewReader(r)
+	} else {
+		s.r.Reset(r)
+	}
+	s.r.Limit(limit)
 }
 
 func (s *stream) fill(b []byte) error {
@@ -145,8 +187,7 @@ func (s *stream) fill(b []byte) error {
 	return nil
 }
 
-// end verifies that the stream ends here. The decoder checks the sum over the
-// last block only when it is asked for what follows.
+// end verifies that the stream ends here, with the right sum.
 func (s *stream) end() error {
 	switch _, err := io.ReadFull(s.r, make([]byte, 1)); err {
 	case io.EOF:
@@ -158,48 +199,12 @@ func (s *stream) end() error {
 	}
 }
 
-// fail tells a malformed stream from a patch file that cannot be read.
+// fail names the stream. One that ends where bytes are due is malformed.
 func (s *stream) fail(err error) error {
-	var structural bzip2.StructuralError
-	err = noEOF(err)
-	if errors.As(err, &structural) || err == io.ErrUnexpectedEOF {
-		return fault.Dataf("%s stream of patch: %w", s.name, err)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fault.Dataf("%s stream of patch: too short: %w", s.name, io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("%s stream of patch: %w", s.name, err)
-}
-
-// endMark stands at the end of a bzip2 stream, before a sum of 32 bits.
-const endMark = 0x177245385090
-
-// oneStream hands out a bzip2 stream byte by byte and ends with it, where
-// compress/bzip2 would take what follows for another stream, and complain.
-// It knows the end by its mark of 48 bits, which may start at any bit.
-type oneStream struct {
-	r      io.ByteReader
-	hi, lo uint64 // the last 16 bytes
-}
-
-func (o *oneStream) ReadByte() (byte, error) {
-	tail := o.hi<<32 | o.lo>>32
-	for range 8 { // up to seven bits fill the last byte
-		if tail&(1<<48-1) == endMark {
-			return 0, io.EOF
-		}
-		tail >>= 1
-	}
-	c, err := o.r.ReadByte()
-	o.hi = o.hi<<8 | o.lo>>56
-	o.lo = o.lo<<8 | uint64(c)
-	return c, err
-}
-
-func (o *oneStream) Read(b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		if b[n], err = o.ReadByte(); err == nil {
-			n++
-		}
-	}
-	return n, err
 }
 
 const (
@@ -218,12 +223,20 @@ type window struct {
 	}
 }
 
+// reset makes w a window on another file.
+func (w *window) reset(r io.ReaderAt, size int64) {
+	w.r, w.size = r, size
+	for i := range w.slots {
+		w.slots[i].block = -1
+	}
+}
+
 // read fills b with the bytes at off, which lie within the file.
 func (w *window) read(b []byte, off int64) error {
 	for len(b) > 0 {
 		block := off / blockSize
 		slot := &w.slots[block%windowSlots]
-		if slot.data == nil || slot.block != block {
+		if slot.block != block {
 			if slot.data == nil {
 				slot.data = make([]byte, blockSize)
 			}

@@ -214,7 +214,8 @@ func TestHostile(t *testing.T) {
 		{"huge seek", 5, []Control{{1, 0, far}, {4, 0, 0}}, "abcde", "out of range"},
 		{"huge negative seek", 5, []Control{{1, 0, -far}, {4, 0, 0}}, "abcde", "out of range"},
 		{"seeks that add up", 5, []Control{{1, 0, 1 << 61}, {1, 0, 1 << 61}, {1, 0, 1 << 61}, {2, 0, 0}}, "abcde", "out of range"},
-		{"idle entries", 5, make([]Control, 100_000), "abcde", "make nothing"},
+		{"idle entries", 5, make([]Control, 7), "abcde", "make nothing"},
+		{"more entries than make sense", 5, make([]Control, 100_000), "abcde", "control stream"},
 		{"long diff", 5, []Control{{5, 0, 0}}, "abcdef", "longer"},
 		{"long control", 5, []Control{{5, 0, 0}, {0, 0, 0}}, "abcde", "longer"},
 		{"short diff", 5, []Control{{5, 0, 0}}, "abc", "diff stream"},
@@ -323,6 +324,28 @@ func TestCheck(t *testing.T) {
 	} {
 		if err := p.Check(old, new); !fault.IsData(err) {
 			t.Errorf("%v: got %v", p, err)
+		}
+	}
+}
+
+// One Applier applies one patch after the other, broken ones among them.
+func TestApplier(t *testing.T) {
+	var a Applier
+	for range 2 {
+		for name, s := range samples() {
+			old, new := s[0], s[1]
+			patch := encoded(t, Diff(old, suffix.Array(nil, old), new, Options{}))
+			run := func(patch []byte) ([]byte, error) {
+				var b bytes.Buffer
+				err := a.Apply(&b, bytes.NewReader(old), int64(len(old)), bytes.NewReader(patch), int64(len(patch)), int64(len(new)))
+				return b.Bytes(), err
+			}
+			if _, err := run(patch[:len(patch)-1]); !fault.IsData(err) {
+				t.Errorf("%s, cut: %v", name, err)
+			}
+			if got, err := run(patch); err != nil || !bytes.Equal(got, new) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

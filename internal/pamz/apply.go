@@ -103,9 +103,12 @@ type applier struct {
 	opts   ApplyOptions
 	arena  arena
 	memory int64 // left for codecs
-	work   int64 // bytes that may still be produced
-	items  int   // that deltas inside d may still have, all that are open at a time
-	buf    []byte
+
+	patcher *bsdiff.Applier // kept, with its memory, until another codec needs that; nil: none, or one in use
+
+	work  int64 // bytes that may still be produced
+	items int   // that deltas inside d may still have, all that are open at a time
+	buf   []byte
 }
 
 func newApplier(d *Diff, opts ApplyOptions) *applier {
@@ -384,7 +387,7 @@ func (s *scope) produce(w io.Writer, it *Item) error {
 		if err != nil {
 			return err
 		}
-		return coded(codeBSPatch, bsdiff.Apply(w, old, second.Length, patch, first.Length, it.Length))
+		return s.patch(w, old, second.Length, patch, first.Length, it.Length)
 	case OpNested:
 		return s.nested(w, it, first, second)
 	case OpZstdCompression, OpZlibCompression:
@@ -397,6 +400,32 @@ func (s *scope) produce(w io.Writer, it *Item) error {
 		return err
 	}
 	return s.copy(w, view, it.Length)
+}
+
+// patch applies a BSDIFF40 patch.
+func (a *applier) patch(w io.Writer, old io.ReaderAt, oldSize int64, patch io.ReaderAt, patchSize int64, newSize int64) error {
+	p := a.patcher
+	a.dropPatcher() // while it is in use, it is not to be given up
+	need := bsdiff.ApplyMemory(newSize)
+	if p == nil || max(need, p.Memory()) > a.memory {
+		p = new(bsdiff.Applier)
+	}
+	need = max(need, p.Memory())
+	if err := a.reserve("bsdiff", need); err != nil {
+		return err
+	}
+	err := p.Apply(w, old, oldSize, patch, patchSize, newSize)
+	a.memory += need - p.Memory()
+	a.patcher = p
+	return coded(codeBSPatch, err)
+}
+
+// dropPatcher gives up the memory that is kept for the next patch.
+func (a *applier) dropPatcher() {
+	if a.patcher != nil {
+		a.memory += a.patcher.Memory()
+		a.patcher = nil
+	}
 }
 
 // copy writes the first n bytes of view.
@@ -518,6 +547,9 @@ var ErrMemory = errors.New("more memory than allowed")
 // reserve takes n bytes of the memory for codecs.
 func (a *applier) reserve(what string, n int64) error {
 	if n > a.memory {
+		a.dropPatcher()
+	}
+	if n > a.memory {
 		return fmt.Errorf("%s: %w: needs %d KiB, %d KiB left", what, ErrMemory, (n+1023)>>10, a.memory>>10)
 	}
 	a.memory -= n
@@ -556,12 +588,13 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item) (err error) {
 	var dict []byte
 	limit := int64(codec.MaxWindow)
-	before := s.memory
-	defer func() { s.memory = before }()
+	// What is kept for patches must not keep a later frame's window out.
+	s.dropPatcher()
 	if old != nil {
 		if err := s.reserve("zstd prefix", old.Length); err != nil {
 			return err
 		}
+		defer func() { s.memory += old.Length }()
 		view, err := s.open(old)
 		if err != nil {
 			return err
@@ -578,6 +611,7 @@ func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item
 		if err := s.reserve("zstd window", window); err != nil {
 			return err
 		}
+		defer func() { s.memory += window }()
 		limit = min(limit, max(window+s.memory, 1<<10))
 	}
 	var zr io.ReadCloser
