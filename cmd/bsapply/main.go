@@ -4,7 +4,7 @@
 //
 // Usage:
 //
-//	bsapply [--sha256 HEX] [--memory SIZE] [--libzstd FILE] [--device-libzstd VERSION] SOURCE [DELTA]
+//	bsapply [--sha256 HEX] [--memory SIZE] [--need] [--libzstd FILE] [--device-libzstd VERSION] SOURCE [DELTA]
 //
 // DELTA is a PAMZ file of any version and byte order, or a BSDIFF40 patch. Exit
 // status 3 says that SOURCE is not what DELTA was made from, or that DELTA is
@@ -12,6 +12,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,8 @@ An error that the delta processor knows is named with its number.
 
 Memory does not grow with the files. What must be read at random but can only be
 produced front to back is kept in TMPDIR, in a file without a name. SOURCE and DELTA
-are read at random, and copied there if they are pipes.
+are read at random, and copied there if they are pipes. Where memory or space do not
+suffice, that is said before anything is written; --need prints what suffices.
 
 Images that the device compresses with zstd need a libzstd with the device's bytes: the
 one that --libzstd names; the one that scripts/get-libzstd left in the user's cache
@@ -54,6 +56,7 @@ $ bsapply source.swu < update.diff | cmp - target.swu`,
 	Flags: []tool.Flag{
 		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
 		&tool.Size{Name: "memory", Arg: "SIZE", Value: 64 << 20, Help: "memory for compressors and decompressors"},
+		&tool.Bool{Name: "need", Help: "print what applying needs, as JSON, in bytes, and apply nothing"},
 		&tool.String{Name: "libzstd", Arg: "FILE", Help: "the libzstd to use"},
 		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device (default " + codec.DefaultZstdVersion + ", with --libzstd that of FILE)"},
 	},
@@ -87,14 +90,24 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer delta.Close()
-	apply := func(w io.Writer) error { return applyPatch(w, source, delta, verify) }
-	if !bsdiff.IsPatch(delta) {
+	apply := func(w io.Writer) error { return applyPatch(c, w, source, delta, verify) }
+	if bsdiff.IsPatch(delta) {
+		if c.Bool("need") {
+			return printNeed(c, delta, func() (pamz.Need, error) {
+				h, err := bsdiff.Parse(delta, delta.Size())
+				return pamz.Need{Memory: bsdiff.ApplyMemory(h.NewSize)}, err
+			})
+		}
+	} else {
 		d, err := pamz.Decode(delta, delta.Size())
 		if err == nil {
 			err = verify(d.TargetSHA256)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
+		}
+		if c.Bool("need") {
+			return printNeed(c, delta, func() (pamz.Need, error) { return pamz.Needs(d, source, c.Size("memory")) })
 		}
 		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
 		apply = func(w io.Writer) error {
@@ -105,10 +118,7 @@ func run(c *tool.Context) error {
 				Memory:   c.Size("memory"),
 				Progress: bar.Add,
 			})
-			if errors.Is(err, pamz.ErrMemory) {
-				return tool.Hint(err, "allow more with --memory")
-			}
-			return err
+			return hint(err)
 		}
 	}
 	return c.Output(func(w io.Writer) error {
@@ -119,11 +129,38 @@ func run(c *tool.Context) error {
 	})
 }
 
+// printNeed writes what applying needs.
+func printNeed(c *tool.Context, delta *tool.File, find func() (pamz.Need, error)) error {
+	need, err := find()
+	if err != nil {
+		return fmt.Errorf("%s: %w", delta.Name(), hint(err))
+	}
+	return c.Output(func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", " ")
+		return e.Encode(need)
+	})
+}
+
+// hint says what to do about what is missing.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, pamz.ErrMemory):
+		return tool.Hint(err, "allow more with --memory")
+	case errors.Is(err, pamz.ErrScratch):
+		return tool.Hint(err, "name a folder with more space in TMPDIR")
+	}
+	return err
+}
+
 // applyPatch applies a BSDIFF40 patch.
-func applyPatch(w io.Writer, source, delta *tool.File, verify func(digest.SHA256) error) error {
+func applyPatch(c *tool.Context, w io.Writer, source, delta *tool.File, verify func(digest.SHA256) error) error {
 	h, err := bsdiff.Parse(delta, delta.Size())
 	if err != nil {
 		return err
+	}
+	if need, memory := bsdiff.ApplyMemory(h.NewSize), c.Size("memory"); need > memory {
+		return hint(fmt.Errorf("%w: needs %d KiB, %d KiB left", pamz.ErrMemory, (need+1023)>>10, memory>>10))
 	}
 	sum := digest.NewWriter(w)
 	if err := bsdiff.Apply(sum, source, source.Size(), delta, delta.Size(), h.NewSize); err != nil {

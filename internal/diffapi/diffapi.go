@@ -94,6 +94,8 @@ func describe(err error) *Error {
 	code := codeException
 	if errors.As(err, &env) {
 		code = env.code
+	} else if errors.Is(err, pamz.ErrScratch) {
+		code = codeScratch
 	} else if errors.As(err, &fault) {
 		code = fault.Code
 	}

@@ -4,6 +4,7 @@ package diffapi
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/pamz"
 	"swudelta/internal/tooltest"
 )
 
@@ -247,5 +249,12 @@ func TestPanic(t *testing.T) {
 	}()
 	if e := describe(err); e.Code != 1 || !strings.Contains(e.Text, "boom") {
 		t.Errorf("got %+v", *e)
+	}
+}
+
+// Too little room in the scratch folder has the number of a scratch file that fails.
+func TestScratchCode(t *testing.T) {
+	if e := describe(fmt.Errorf("delta: %w", pamz.ErrScratch)); e.Code != codeScratch {
+		t.Errorf("got %v", e)
 	}
 }

@@ -4,10 +4,13 @@ package pamz
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"os"
 	"slices"
 	"sort"
@@ -23,8 +26,8 @@ type ApplyOptions struct {
 	Zlib    func() (*codec.Zlib, error) // called for the first zlib_compression; nil: that is an error
 	Scratch func() (*os.File, error)    // called when scratch space is needed; nil: that is an error
 
-	// Memory bounds what codecs may take at a time, in bytes: windows,
-	// dictionaries, and compression contexts. Default 256 MiB.
+	// Memory bounds what codecs may take at a time, in bytes: windows, dictionaries,
+	// blocks, and compression contexts. Default 256 MiB.
 	Memory int64
 
 	// Strict also verifies items that are only read, which devices do not do,
@@ -43,7 +46,8 @@ const (
 // Apply writes the target of d to dst. Source, chunks, nested targets and the
 // target are verified; a fault of the data is an *Error. What dst received before
 // an error must be thrown away, but nothing is written before the source was
-// verified and the structure of d, with the deltas inside it, was looked through.
+// verified, the structure of d, with the deltas inside it, was looked through, and
+// what it needs was found to be there: see [Need], [ErrMemory] and [ErrScratch].
 //
 // Memory does not grow with source or target: old sides are read where they lie,
 // and what must be read at random but can only be produced front to back is
@@ -78,8 +82,17 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 			err = cerr
 		}
 	}()
+	section := io.NewSectionReader(source, 0, d.SourceLength)
+	need, lazy, err := rehearse(d, info, section, opts)
+	if err != nil {
+		return err
+	}
+	if err := a.arena.want(need.Scratch); err != nil {
+		return err
+	}
+	a.lazy = lazy
 	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
-	if err := a.newScope(d, info, io.NewSectionReader(source, 0, d.SourceLength), 0).run(out, true); err != nil {
+	if err := a.newScope(d, info, section, 0).run(out, true); err != nil {
 		return err
 	}
 	return out.Flush()
@@ -104,18 +117,22 @@ type applier struct {
 	arena  arena
 	memory int64 // left for codecs
 
-	patcher *bsdiff.Applier // kept, with its memory, until another codec needs that; nil: none, or one in use
+	most int64 // that was taken by codecs at a time
+
+	patcher *bsdiff.Applier // kept, with its memory, until another codec takes some; nil: none, or one in use
 
 	work  int64 // bytes that may still be produced
 	items int   // that deltas inside d may still have, all that are open at a time
 	buf   []byte
+
+	lazy  bool // sources of nested deltas are produced piece by piece (see supply)
+	dry   bool // nothing is produced, but room is made for it (see rehearse)
+	vague bool // something could not be looked at, because it is not produced
 }
 
 func newApplier(d *Diff, opts ApplyOptions) *applier {
-	a := &applier{opts: opts, memory: opts.Memory, items: maxItems - d.items, buf: make([]byte, copySize)}
-	if a.memory == 0 {
-		a.memory = defaultMemory
-	}
+	a := &applier{opts: opts, items: maxItems - d.items, buf: make([]byte, copySize)}
+	a.memory = a.budget()
 	a.arena.open = opts.Scratch
 	// Real deltas produce each byte some five times over, level by level. A
 	// hostile one can ask for the same large item again and again.
@@ -126,10 +143,14 @@ func newApplier(d *Diff, opts ApplyOptions) *applier {
 	return a
 }
 
+// budget is how much memory codecs may take, in bytes.
+func (a *applier) budget() int64 { return cmp.Or(a.opts.Memory, defaultMemory) }
+
 // info is what must be known of a delta before its first chunk is produced.
 type info struct {
-	last   map[stageKey]int // the last chunk that needs an item that may have to be staged
-	copied []extent         // ranges of the target that are copied later, merged
+	mentions map[stageKey]int // how often there is an item that may have to be staged
+	last     map[stageKey]int // the last chunk that needs an item that may have to be staged
+	copied   []extent         // ranges of the target that are copied later, merged
 }
 
 // inspect validates d and the deltas inside it that can be seen.
@@ -137,7 +158,7 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 	if depth > maxNested {
 		return nil, errorf(codeOther, "deltas nested more than %d deep", maxNested)
 	}
-	in := &info{last: map[stageKey]int{}}
+	in := &info{last: map[stageKey]int{}, mentions: map[stageKey]int{}}
 	end := int64(0)
 	for i, c := range d.Chunks {
 		if c.Length < 0 || c.Length > d.TargetLength-end {
@@ -172,7 +193,9 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 			}
 		}
 		if it.staged() {
-			if k := a.stageKey(it); in.last[k] == 0 {
+			k := a.stageKey(it)
+			in.mentions[k]++
+			if in.last[k] == 0 {
 				in.last[k] = index
 			}
 		}
@@ -241,7 +264,8 @@ type scope struct {
 	*info
 	diff     *Diff
 	source   *io.SectionReader
-	depth    int // of deltas around it
+	supply   *supply // what source reads, if that is produced piece by piece
+	depth    int     // of deltas around it
 	target   tap
 	views    map[*Item]io.ReaderAt     // composed of others
 	stage    map[stageKey]extent       // produced into scratch space
@@ -264,7 +288,7 @@ func (s *scope) run(w io.Writer, verify bool) error {
 	s.target = tap{w: w, arena: &s.arena, ranges: s.copied}
 	whole := io.Writer(&s.target)
 	var sum *digest.Writer
-	if verify && !(len(s.diff.Chunks) == 1 && s.diff.Chunks[0].SHA256 == s.diff.TargetSHA256) {
+	if verify && !s.dry && !(len(s.diff.Chunks) == 1 && s.diff.Chunks[0].SHA256 == s.diff.TargetSHA256) {
 		sum = digest.NewWriter(whole)
 		whole = sum
 	}
@@ -273,7 +297,7 @@ func (s *scope) run(w io.Writer, verify bool) error {
 		release[i] = append(release[i], k)
 	}
 	for i, c := range s.diff.Chunks {
-		if err := s.write(whole, c); err != nil {
+		if err := s.step(c, func() error { return s.write(whole, c) }); err != nil {
 			return fmt.Errorf("chunk %d: %w", i, err)
 		}
 		for _, k := range release[i] {
@@ -310,12 +334,12 @@ func (s *scope) write(w io.Writer, it *Item) error {
 	if it.Length == 0 {
 		return nil
 	}
-	out := sink{s: s, w: digest.NewWriter(w), left: it.Length}
+	out := sink{s: s, under: w, w: digest.NewWriter(w), left: it.Length}
 	err := s.produce(&out, it)
 	if err == nil && out.left > 0 {
 		err = errorf(codeHash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
 	}
-	if err == nil {
+	if err == nil && !s.dry {
 		err = coded(codeHash, digest.Check(out.w.Sum(), it.SHA256))
 	}
 	if err != nil {
@@ -326,19 +350,31 @@ func (s *scope) write(w io.Writer, it *Item) error {
 
 // sink takes the content of an item.
 type sink struct {
-	s    *scope
-	w    *digest.Writer
-	left int64
+	s     *scope
+	under io.Writer
+	w     *digest.Writer // passes on to under
+	left  int64
 }
 
 func (k *sink) Write(p []byte) (int, error) {
-	if k.left -= int64(len(p)); k.left < 0 {
-		return 0, errorf(codeHash, "%w: longer than it should be", digest.ErrMismatch)
-	}
-	if err := k.s.spend(int64(len(p))); err != nil {
+	if err := k.take(int64(len(p))); err != nil {
 		return 0, err
 	}
 	return k.w.Write(p)
+}
+
+func (k *sink) skip(n int64) error {
+	if err := k.take(n); err != nil {
+		return err
+	}
+	return skip(k.under, n)
+}
+
+func (k *sink) take(n int64) error {
+	if k.left -= n; k.left < 0 {
+		return errorf(codeHash, "%w: longer than it should be", digest.ErrMismatch)
+	}
+	return k.s.spend(n)
 }
 
 // spend counts n produced bytes.
@@ -391,7 +427,7 @@ func (s *scope) produce(w io.Writer, it *Item) error {
 	case OpNested:
 		return s.nested(w, it, first, second)
 	case OpZstdCompression, OpZlibCompression:
-		return s.compress(w, r, first)
+		return s.compress(w, it, first)
 	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
 		return s.decompress(w, it, first, second)
 	}
@@ -414,6 +450,11 @@ func (a *applier) patch(w io.Writer, old io.ReaderAt, oldSize int64, patch io.Re
 	if err := a.reserve("bsdiff", need); err != nil {
 		return err
 	}
+	if a.dry {
+		err := skip(w, newSize)
+		a.memory += need
+		return err
+	}
 	err := p.Apply(w, old, oldSize, patch, patchSize, newSize)
 	a.memory += need - p.Memory()
 	a.patcher = p
@@ -430,6 +471,9 @@ func (a *applier) dropPatcher() {
 
 // copy writes the first n bytes of view.
 func (a *applier) copy(w io.Writer, view io.ReaderAt, n int64) error {
+	if a.dry {
+		return skip(w, n)
+	}
 	for off := int64(0); off < n; {
 		b := a.buf[:min(n-off, copySize)]
 		if got, err := view.ReadAt(b, off); got < len(b) {
@@ -453,6 +497,13 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 		return err
 	}
 	d, err := s.diff.decodeNested(it, io.NewSectionReader(view, 0, delta.Length), s.items)
+	if s.dry && errors.Is(err, errNotThere) {
+		s.vague = true
+		if _, err := s.open(source); err != nil {
+			return err
+		}
+		return skip(w, it.Length)
+	}
 	if err != nil {
 		return err
 	}
@@ -462,20 +513,35 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	if err != nil {
 		return err
 	}
+	// The nested target is this item, which the caller verifies.
+	if s.lazy {
+		supply, err := s.newSupply(source, d)
+		if err != nil {
+			return err
+		}
+		inner := s.newScope(d, in, io.NewSectionReader(supply, 0, source.Length), s.depth+1)
+		inner.supply = supply
+		return inner.run(w, false)
+	}
 	old, err := s.open(source)
 	if err != nil {
 		return err
 	}
-	// The nested target is this item, which the caller verifies.
 	return s.newScope(d, in, io.NewSectionReader(old, 0, source.Length), s.depth+1).run(w, false)
 }
 
 // compress writes item as the device's library compresses it.
-func (s *scope) compress(w io.Writer, r *Recipe, item *Item) error {
-	zw := &compressor{s: s, w: w, recipe: r, content: item.Length}
+func (s *scope) compress(w io.Writer, it, item *Item) error {
+	zw := &compressor{s: s, w: w, recipe: it.Recipe, content: item.Length}
 	defer zw.release()
 	if err := s.write(zw, item); err != nil {
 		return err
+	}
+	if s.dry {
+		if err := zw.skip(0); err != nil {
+			return err
+		}
+		return skip(w, it.Length)
 	}
 	return zw.close()
 }
@@ -500,6 +566,14 @@ func (c *compressor) Write(p []byte) (int, error) {
 	return c.zw.Write(p)
 }
 
+// skip does what matters of a Write in a rehearsal: it takes the memory.
+func (c *compressor) skip(int64) error {
+	if c.reserved > 0 {
+		return nil
+	}
+	return c.open()
+}
+
 func (c *compressor) open() (err error) {
 	if c.recipe.Op == OpZstdCompression {
 		level := int(c.recipe.Params[3].Number)
@@ -507,6 +581,9 @@ func (c *compressor) open() (err error) {
 			return err
 		}
 		c.reserved = zstdMemory(level, c.content)
+		if c.s.dry {
+			return nil
+		}
 		if c.s.opts.Zstd == nil {
 			return errors.New("no libzstd to compress with")
 		}
@@ -516,6 +593,9 @@ func (c *compressor) open() (err error) {
 		}
 		c.zw, err = z.NewCanonicalWriter(c.w, level)
 		return err
+	}
+	if c.s.dry {
+		return nil
 	}
 	if c.s.opts.Zlib == nil {
 		return errors.New("no zlib to compress with")
@@ -546,13 +626,12 @@ var ErrMemory = errors.New("more memory than allowed")
 
 // reserve takes n bytes of the memory for codecs.
 func (a *applier) reserve(what string, n int64) error {
-	if n > a.memory {
-		a.dropPatcher()
-	}
+	a.dropPatcher()
 	if n > a.memory {
 		return fmt.Errorf("%s: %w: needs %d KiB, %d KiB left", what, ErrMemory, (n+1023)>>10, a.memory>>10)
 	}
 	a.memory -= n
+	a.most = max(a.most, a.budget()-a.memory)
 	return nil
 }
 
@@ -563,6 +642,9 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 		return err
 	}
 	in := io.NewSectionReader(view, 0, frame.Length)
+	if op := it.Recipe.Op; s.dry && op != OpZstdDecompression && op != OpZstdDelta {
+		return skip(w, it.Length)
+	}
 	code, short := codeInflate, codeInflateShort
 	var zr io.ReadCloser
 	switch r := it.Recipe; {
@@ -588,8 +670,7 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item) (err error) {
 	var dict []byte
 	limit := int64(codec.MaxWindow)
-	// What is kept for patches must not keep a later frame's window out.
-	s.dropPatcher()
+	s.dropPatcher() // its memory may serve a window
 	if old != nil {
 		if err := s.reserve("zstd prefix", old.Length); err != nil {
 			return err
@@ -599,20 +680,31 @@ func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item
 		if err != nil {
 			return err
 		}
-		dict = make([]byte, old.Length)
-		if got, err := view.ReadAt(dict, 0); got < len(dict) {
-			return noEOF(err)
+		if !s.dry {
+			dict = make([]byte, old.Length)
+			if got, err := view.ReadAt(dict, 0); got < len(dict) {
+				return noEOF(err)
+			}
 		}
 		limit = codec.MaxDictWindow
 	}
 	// The decoder refuses larger windows; the first frame's is looked at here,
 	// because memory is for the user to give and not the data's fault.
-	if window := zstdWindow(frames); window <= limit {
+	window := zstdWindow(frames)
+	if _, err := frames.ReadAt(make([]byte, 6), 0); s.dry && errors.Is(err, errNotThere) {
+		// Encoders that know the content make no wider window than it needs.
+		s.vague = true
+		window = min(limit, 1<<bits.Len64(uint64(n)))
+	}
+	if window <= limit {
 		if err := s.reserve("zstd window", window); err != nil {
 			return err
 		}
 		defer func() { s.memory += window }()
 		limit = min(limit, max(window+s.memory, 1<<10))
+	}
+	if s.dry {
+		return skip(w, n)
 	}
 	var zr io.ReadCloser
 	if old != nil {
@@ -663,7 +755,7 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 		return zeros{}, nil
 	}
 	view, err := s.view(it)
-	if err == nil && s.checked != nil && !s.checked[it] && !it.staged() {
+	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.staged() {
 		sum := digest.NewWriter(io.Discard)
 		if err = s.copy(sum, view, it.Length); err == nil {
 			err = coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
@@ -750,7 +842,7 @@ func (s *scope) produceStaged(it *Item) (extent, error) {
 		return e, err
 	}
 	w := s.arena.writer(e)
-	if err := s.write(w, it); err != nil {
+	if err := s.step(it, func() error { return s.write(w, it) }); err != nil {
 		return e, err
 	}
 	if err := w.Flush(); err != nil {
@@ -773,8 +865,7 @@ type inflation struct {
 // space.
 func (s *scope) remainder(w io.Writer, r *Recipe, n int64) error {
 	if r.rest == nil {
-		_, err := w.Write(r.Data)
-		return err
+		return s.copy(w, bytes.NewReader(r.Data), n)
 	}
 	in := s.inflated[r.rest]
 	if in == nil {
@@ -788,6 +879,10 @@ func (s *scope) remainder(w io.Writer, r *Recipe, n int64) error {
 	}
 	if in.staged {
 		return s.copy(w, io.NewSectionReader(s.arena.reader(in.whole), r.offset, n), n)
+	}
+	if s.dry {
+		in.pos = r.offset + n
+		return skip(w, n)
 	}
 	if in.r == nil {
 		in.r = codec.NewDeflateReader(io.NewSectionReader(r.rest.deflated, 0, r.rest.deflated.Size()))
@@ -805,14 +900,18 @@ func (s *scope) remainder(w io.Writer, r *Recipe, n int64) error {
 
 // stage inflates the whole remainder into scratch space.
 func (in *inflation) stage(s *scope, rest *remainder) (err error) {
-	in.r.Close()
-	in.r = codec.NewDeflateReader(io.NewSectionReader(rest.deflated, 0, rest.deflated.Size()))
 	if err := s.spend(rest.size); err != nil {
 		return err
 	}
 	if in.whole, err = s.arena.alloc(rest.size); err != nil {
 		return err
 	}
+	if s.dry {
+		in.staged = true
+		return nil
+	}
+	in.r.Close()
+	in.r = codec.NewDeflateReader(io.NewSectionReader(rest.deflated, 0, rest.deflated.Size()))
 	w := s.arena.writer(in.whole)
 	if err := s.drain(w, in.r, rest.size, codeInflate, codeInflateShort); err != nil {
 		return err
@@ -825,8 +924,11 @@ func (in *inflation) stage(s *scope, rest *remainder) (err error) {
 }
 
 func (in *inflation) close(s *scope) error {
-	if in.staged {
+	switch {
+	case in.staged:
 		return s.arena.free(in.whole)
+	case in.r == nil:
+		return nil // rehearsed
 	}
 	return in.r.Close()
 }
@@ -845,29 +947,42 @@ func (t *tap) Write(p []byte) (int, error) {
 	if _, err := t.w.Write(p); err != nil {
 		return 0, err
 	}
-	n := len(p)
-	for len(p) > 0 {
-		size, err := t.keep(p)
-		if err != nil {
-			return 0, err
-		}
-		t.written += size
-		p = p[size:]
-	}
-	return n, nil
+	return len(p), t.pass(int64(len(p)), p)
 }
 
-// keep deals with the next bytes of p that are all kept or all not, and returns
-// their number.
-func (t *tap) keep(p []byte) (int64, error) {
-	size := int64(len(p))
+func (t *tap) skip(n int64) error {
+	if err := skip(t.w, n); err != nil {
+		return err
+	}
+	return t.pass(n, nil)
+}
+
+// pass deals with the next n bytes of the target: p, or nothing in a rehearsal.
+func (t *tap) pass(n int64, p []byte) error {
+	for n > 0 {
+		size, err := t.keep(n, p)
+		if err != nil {
+			return err
+		}
+		t.written += size
+		n -= size
+		if p != nil {
+			p = p[size:]
+		}
+	}
+	return nil
+}
+
+// keep deals with as many of the next n bytes as are all kept or all not, and
+// returns their number.
+func (t *tap) keep(n int64, p []byte) (int64, error) {
 	if t.current == nil {
 		if len(t.kept) == len(t.ranges) {
-			return size, nil
+			return n, nil
 		}
 		next := t.ranges[len(t.kept)]
 		if t.written < next.start {
-			return min(size, next.start-t.written), nil
+			return min(n, next.start-t.written), nil
 		}
 		e, err := t.arena.alloc(next.size)
 		if err != nil {
@@ -878,16 +993,18 @@ func (t *tap) keep(p []byte) (int64, error) {
 	}
 	r := t.ranges[len(t.kept)-1]
 	left := r.start + r.size - t.written
-	size = min(size, left)
-	if _, err := t.current.Write(p[:size]); err != nil {
-		return 0, err
+	n = min(n, left)
+	if p != nil {
+		if _, err := t.current.Write(p[:n]); err != nil {
+			return 0, err
+		}
 	}
-	if size == left {
+	if n == left {
 		err := t.current.Flush()
 		t.current = nil
-		return size, err
+		return n, err
 	}
-	return size, nil
+	return n, nil
 }
 
 // read returns n bytes of the target at offset, which lie in one of the ranges.

@@ -5,11 +5,13 @@ package pamz
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"sort"
+	"syscall"
 )
 
 // zeros reads as zero bytes without end.
@@ -79,6 +81,7 @@ type arena struct {
 	open  func() (*os.File, error)
 	store store
 	end   int64    // of the last extent in use
+	most  int64    // that end was, so far
 	gaps  []extent // before end, by start, none touching another
 }
 
@@ -88,14 +91,9 @@ func (a *arena) alloc(size int64) (extent, error) {
 		return extent{}, errorf(codeOther, "the delta asks for too much scratch space")
 	}
 	if a.store == nil {
-		if a.open == nil {
-			return extent{}, fmt.Errorf("applying this delta needs scratch space")
+		if _, err := a.create(); err != nil {
+			return extent{}, err
 		}
-		f, err := a.open()
-		if err != nil {
-			return extent{}, fmt.Errorf("scratch file: %w", err)
-		}
-		a.store = f
 	}
 	for i, g := range a.gaps {
 		if g.size < size {
@@ -110,7 +108,51 @@ func (a *arena) alloc(size int64) (extent, error) {
 	}
 	e := extent{a.end, size}
 	a.end += size
+	a.most = max(a.most, a.end)
 	return e, nil
+}
+
+// create makes the scratch file.
+func (a *arena) create() (*os.File, error) {
+	if a.open == nil {
+		return nil, fmt.Errorf("applying this delta needs scratch space")
+	}
+	f, err := a.open()
+	if err != nil {
+		return nil, fmt.Errorf("scratch file: %w", err)
+	}
+	a.store = f
+	return f, nil
+}
+
+// ErrScratch is the cause of errors about deltas that need more scratch space than
+// there is.
+var ErrScratch = errors.New("not enough scratch space")
+
+// want makes sure that there is room for size bytes.
+func (a *arena) want(size int64) error {
+	if size == 0 {
+		return nil
+	}
+	f, err := a.create()
+	if err != nil {
+		return err
+	}
+	if free, ok := freeSpace(f); ok && size > free {
+		return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)
+	}
+	return nil
+}
+
+// freeSpace returns how many bytes the file system of f has for us, if it can tell.
+// Tests replace it.
+var freeSpace = func(f *os.File) (int64, bool) {
+	var fs syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return 0, false
+	}
+	// Blocks and their size have types of their own on each architecture.
+	return int64(fs.Bavail) * int64(fs.Bsize), true
 }
 
 // free gives an extent back.

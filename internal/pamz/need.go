@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Need is what Apply takes for a delta, beside the memory of any process that reads
+// and writes. It is an upper limit.
+type Need struct {
+	Memory  int64 `json:"memory"`  // of codecs, in bytes at a time
+	Scratch int64 `json:"scratch"` // bytes at a time
+
+	// Open says that the head of a zstd frame, or a nested delta, is itself the result
+	// of a recipe, which is not known before it is produced. The frame is then taken
+	// to have no wider window than its content needs, and the delta to need nothing.
+	// Apply checks it when it comes there.
+	Open bool `json:"open,omitempty"`
+}
+
+// Needs returns what Apply needs for d if it may take up to memory bytes; 0 is the
+// default of ApplyOptions. Where a lack of memory is the error, its cause is
+// [ErrMemory]. It looks into source, which may be nil.
+func Needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
+	need, err := needs(d, source, memory)
+	if err != nil {
+		return Need{}, fmt.Errorf("need of delta: %w", err)
+	}
+	return need, nil
+}
+
+func needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
+	opts := ApplyOptions{Memory: memory}
+	in, err := newApplier(d, opts).inspect(d, d.SourceLength, 0)
+	if err != nil {
+		return Need{}, err
+	}
+	if source == nil {
+		source = notThere{}
+	}
+	need, _, err := rehearse(d, in, io.NewSectionReader(source, 0, d.SourceLength), opts)
+	return need, err
+}
+
+// rehearse goes through a delta as Apply does, but for the contents, and returns what
+// it needs, and whether sources of nested deltas should be produced piece by
+// piece: that takes less scratch space, but may take more memory than there is,
+// because what decodes a piece works beside what compresses the target.
+func rehearse(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions) (need Need, lazy bool, err error) {
+	if !opts.Strict {
+		need, err = rehearseAs(d, in, source, opts, true)
+		if !errors.Is(err, ErrMemory) {
+			return need, true, err
+		}
+	}
+	need, err = rehearseAs(d, in, source, opts, false)
+	return need, false, err
+}
+
+func rehearseAs(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions, lazy bool) (Need, error) {
+	a := newApplier(d, opts)
+	a.dry, a.lazy = true, lazy
+	a.arena.store = notThere{}
+	err := a.newScope(d, in, source, 0).run(nil, false)
+	return Need{a.most, a.arena.most, a.vague}, err
+}
+
+// skip stands for a Write of n bytes in a rehearsal. Writers that only pass on what
+// they get need not hear of it.
+func skip(w io.Writer, n int64) error {
+	if s, ok := w.(interface{ skip(n int64) error }); ok {
+		return s.skip(n)
+	}
+	return nil
+}
+
+// errNotThere is the cause of errors about content that a rehearsal did not produce.
+var errNotThere = errors.New("not produced in a rehearsal")
+
+// notThere is a store, or a source, without content.
+type notThere struct{}
+
+func (notThere) ReadAt([]byte, int64) (int, error)      { return 0, errNotThere }
+func (notThere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (notThere) Truncate(int64) error                   { return nil }
+
+// supply is the source of a nested delta, of which those pieces that can only be produced
+// front to back are produced when a step first needs them, and given up after
+// the last one that does. A step is a chunk of the delta, or an item of it that is
+// staged.
+type supply struct {
+	chain
+	s      *scope // of the delta around
+	pieces []piece
+	leaves map[stageKey]*leaf
+}
+
+// piece is a part of the chain that must be produced.
+type piece struct {
+	part int   // its place in the chain
+	from int64 // where it starts in the item
+	leaf *leaf
+}
+
+// leaf is an item that pieces lie in.
+type leaf struct {
+	item  *Item
+	seen  int  // mentions of it in this source
+	uses  int  // mentions of its pieces in the delta that are not done
+	owned bool // it is mentioned nowhere else
+}
+
+// newSupply makes d's source out of an item of s.
+func (s *scope) newSupply(source *Item, d *Diff) (*supply, error) {
+	u := &supply{s: s, chain: chain{starts: []int64{0}}, leaves: map[stageKey]*leaf{}}
+	if err := u.add(source, 0, source.Length); err != nil {
+		return nil, err
+	}
+	for k, l := range u.leaves {
+		l.owned = s.mentions[k] == l.seen
+	}
+	err := d.walk(func(_ int, it *Item) error {
+		if r := it.Recipe; r.Op == OpCopySource {
+			return u.each(int64(r.Params[0].Number), it.Length, func(p *piece) error {
+				p.leaf.uses++
+				return nil
+			})
+		}
+		return nil
+	})
+	return u, err
+}
+
+// add appends n bytes of it to the chain.
+func (u *supply) add(it *Item, from, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	r := it.Recipe
+	switch {
+	case r.Op == OpRegion:
+		return u.add(r.Params[0].Item, from+int64(r.Params[1].Number), n)
+	case r.Op == OpCopy && !r.fromTarget():
+		return u.add(r.Params[0].Item, from, n)
+	case r.Op == OpConcatenation:
+		at := int64(0)
+		for _, p := range r.Params {
+			end := at + p.Item.Length
+			if lo, hi := max(at, from), min(end, from+n); lo < hi {
+				if err := u.add(p.Item, lo-at, hi-lo); err != nil {
+					return err
+				}
+			}
+			at = end
+		}
+		return nil
+	}
+	part := io.ReaderAt(notThere{})
+	if it.staged() {
+		k := u.s.stageKey(it)
+		l := u.leaves[k]
+		if l == nil {
+			l = &leaf{item: it}
+			u.leaves[k] = l
+		}
+		l.seen++
+		u.pieces = append(u.pieces, piece{len(u.parts), from, l})
+	} else {
+		view, err := u.s.open(it)
+		if err != nil {
+			return err
+		}
+		part = io.NewSectionReader(view, from, n)
+	}
+	u.parts = append(u.parts, part)
+	u.starts = append(u.starts, u.starts[len(u.starts)-1]+n)
+	return nil
+}
+
+// each calls f for the pieces among n bytes at off.
+func (u *supply) each(off, n int64, f func(p *piece) error) error {
+	lo, hi := 0, len(u.pieces)
+	for lo < hi {
+		if m := (lo + hi) / 2; u.starts[u.pieces[m].part+1] <= off {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	for i := lo; i < len(u.pieces) && u.starts[u.pieces[i].part] < off+n; i++ {
+		if err := u.s.spend(1); err != nil {
+			return err
+		}
+		if err := f(&u.pieces[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare makes sure that the pieces among n bytes at off are there.
+func (u *supply) prepare(off, n int64) error {
+	return u.each(off, n, func(p *piece) error {
+		e, ok := u.s.stage[u.s.stageKey(p.leaf.item)]
+		if !ok {
+			var err error
+			if e, err = u.s.produceStaged(p.leaf.item); err != nil {
+				return fmt.Errorf("source: %v: %w", p.leaf.item.Recipe.Op, err)
+			}
+		}
+		u.parts[p.part] = io.NewSectionReader(u.s.arena.reader(e), p.from, u.starts[p.part+1]-u.starts[p.part])
+		return nil
+	})
+}
+
+// done counts off a use of n bytes at off.
+func (u *supply) done(off, n int64) error {
+	return u.each(off, n, func(p *piece) error {
+		l := p.leaf
+		if l.uses--; l.uses > 0 || !l.owned {
+			return nil
+		}
+		k := u.s.stageKey(l.item)
+		e, ok := u.s.stage[k]
+		if !ok {
+			return nil
+		}
+		delete(u.s.stage, k)
+		return u.s.arena.free(e)
+	})
+}
+
+// step runs make, which produces it, with all that it takes from the source there.
+func (s *scope) step(it *Item, make func() error) error {
+	if s.supply == nil {
+		return make()
+	}
+	if err := s.fromSource(it, true, s.supply.prepare); err != nil {
+		return err
+	}
+	if err := make(); err != nil {
+		return err
+	}
+	return s.fromSource(it, true, s.supply.done)
+}
+
+// fromSource calls f for what producing it takes from the source, without what is taken
+// by items that are staged on the way: they have steps of their own. It is written,
+// or only read.
+func (s *scope) fromSource(it *Item, written bool, f func(off, n int64) error) error {
+	r := it.Recipe
+	switch {
+	case it.Length == 0 || r.fromTarget():
+		return nil
+	case r.Op == OpCopySource:
+		return f(int64(r.Params[0].Number), it.Length)
+	case it.staged() && !written:
+		return nil
+	}
+	switch r.Op {
+	case OpConcatenation, OpCopy, OpZstdCompression, OpZlibCompression:
+	default:
+		written = false
+	}
+	for _, p := range r.Params {
+		if p.Item != nil {
+			if err := s.fromSource(p.Item, written, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/fault"
+	"swudelta/internal/tooltest"
+)
+
+// measuring applies d as Apply does, with the scratch file and the books looked at.
+func measuring(t *testing.T, d *Diff, source []byte, opts ApplyOptions) (target []byte, took Need, file int64) {
+	t.Helper()
+	var scratch *os.File
+	opts.Scratch = func() (f *os.File, err error) {
+		scratch, err = os.CreateTemp(t.TempDir(), "")
+		return scratch, err
+	}
+	a := newApplier(d, opts)
+	in, err := a.inspect(d, d.SourceLength, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := io.NewSectionReader(bytes.NewReader(source), 0, d.SourceLength)
+	if _, a.lazy, err = rehearse(d, in, section, opts); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := writerFunc(func(p []byte) (int, error) {
+		if scratch != nil {
+			info, err := scratch.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			file = max(file, info.Size())
+		}
+		return out.Write(p)
+	})
+	if err := a.newScope(d, in, section, 0).run(w, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.arena.close(); err != nil {
+		t.Fatal(err)
+	}
+	if a.memory+a.kept() != a.budget() || a.arena.end != 0 {
+		t.Errorf("%d bytes of memory and %d of scratch space were not given back", a.budget()-a.memory-a.kept(), a.arena.end)
+	}
+	return out.Bytes(), Need{Memory: a.most, Scratch: a.arena.most}, file
+}
+
+func (a *applier) kept() int64 {
+	if a.patcher == nil {
+		return 0
+	}
+	return a.patcher.Memory()
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// checkNeed compares what applying takes with what was said before, with and without a
+// look into the source. It returns the need.
+func checkNeed(t *testing.T, name string, d *Diff, source, target []byte, opts ApplyOptions) Need {
+	t.Helper()
+	got, took, file := measuring(t, d, source, opts)
+	if !bytes.Equal(got, target) {
+		t.Fatalf("%s: wrong target", name)
+	}
+	for _, from := range []io.ReaderAt{nil, bytes.NewReader(source)} {
+		need, err := Needs(d, from, opts.Memory)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if took.Scratch > need.Scratch || file > need.Scratch || took.Memory > need.Memory {
+			t.Errorf("%s: took %+v, the scratch file had %d bytes, predicted %+v", name, took, file, need)
+		}
+		if need.Scratch > took.Scratch+took.Scratch/4+64<<10 || need.Memory > 2*took.Memory+16<<20 {
+			t.Errorf("%s: took only %+v, predicted %+v", name, took, need)
+		}
+	}
+	need, _ := Needs(d, bytes.NewReader(source), opts.Memory)
+	t.Logf("%s: predicted %+v, took %+v, scratch file %d", name, need, took, file)
+	return need
+}
+
+// What applying needs is known before, for all that there is.
+func TestNeed(t *testing.T) {
+	for _, v := range vectors {
+		opts := ApplyOptions{}
+		if strings.HasPrefix(v.name, "zstdcomp") {
+			opts.Zstd = needZstd(t)
+		}
+		checkNeed(t, v.name, decodeBytes(t, testFile(t, v.name+".diff")), testSource(t, v.source), testFile(t, v.target+".target"), opts)
+	}
+}
+
+func TestNeedAnyTree(t *testing.T) {
+	z, _ := codec.OpenZstd(codec.ZstdOptions{})
+	zl, err := openZlib()
+	if err != nil {
+		t.Skip(err)
+	}
+	open := 0
+	for seed := range int64(300) {
+		b := newBuilder(t, seed, newBuilder(t, seed+1000, nil).text(5000))
+		b.zstd, b.zlib = z, zl
+		version, order := 0, LittleEndian
+		if seed%3 == 0 {
+			version, order = 2, BigEndian
+		}
+		d, target := b.diff(version, order, b.chunks(version, order, 3)...)
+		d = decodeBytes(t, encodeBytes(t, d))
+		opts := ApplyOptions{Zlib: openZlib, Zstd: func() (*codec.Zstd, error) { return z, nil }}
+		got, took, file := measuring(t, d, b.source, opts)
+		if !bytes.Equal(got, target) {
+			t.Fatalf("seed %d: wrong target", seed)
+		}
+		need, err := Needs(d, bytes.NewReader(b.source), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if need.Open {
+			open++
+			continue
+		}
+		if took.Scratch > need.Scratch || file > need.Scratch || took.Memory > need.Memory {
+			t.Errorf("seed %d: took %+v, the scratch file had %d bytes, predicted %+v", seed, took, file, need)
+		}
+	}
+	if open > 100 {
+		t.Errorf("%d needs are not known before", open)
+	}
+}
+
+func TestNeedReal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large files")
+	}
+	corpus := tooltest.Corpus(t)
+	for name, pair := range map[string]string{"patch.1.0.1": "patch", "minor.1.0.1": "minor", "patch.pack": "patch", "patch.3.0.0": "patch"} {
+		file, err := os.ReadFile(filepath.Join(corpus, "..", "data", "pamz", "real", name+".diff"))
+		if err != nil {
+			t.Skip(err)
+		}
+		source, err := os.ReadFile(filepath.Join(corpus, pair, "source.swu"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := decodeBytes(t, file)
+		opts := ApplyOptions{Scratch: scratch(t), Zlib: openZlib, Zstd: needZstd(t), Memory: 64 << 20}
+		target, err := applyBytes(d, source, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkNeed(t, name, d, source, target, opts)
+	}
+}
+
+// pieces is a nested delta whose source consists of things that are staged.
+func (b *builder) pieces() *Item {
+	var parts []*Item
+	for i := range 4 {
+		content := b.text(100_000 + i)
+		parts = append(parts, b.copySource(10*i, 20), b.region(b.gunzip(content), 10, 90_000))
+	}
+	return b.nested(LittleEndian, b.concat(parts...), func(inner *builder) []*Item {
+		var chunks []*Item
+		for i := range 4 {
+			at := i * 90_020
+			chunks = append(chunks, inner.copySource(at+5, 40_000), inner.asset([]byte("between")), inner.copySource(at+30_000, 60_000))
+		}
+		return append(chunks, inner.copySource(0, 100))
+	})
+}
+
+// Pieces of a nested delta's source are produced when they are needed, one after
+// the other, unless a compressor above needs the memory.
+func TestSupply(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(1000))
+	it := b.pieces()
+	d, target := b.diff(0, LittleEndian, it)
+	need := checkNeed(t, "pieces", decodeBytes(t, encodeBytes(t, d)), b.source, target, ApplyOptions{})
+	// The first stays to the end; of the others one at a time.
+	if want := int64(100_000 + 100_003); need.Scratch != want {
+		t.Errorf("need of scratch space: %d bytes, want %d", need.Scratch, want)
+	}
+	strict, _, file := measuring(t, d, b.source, ApplyOptions{Strict: true})
+	if !bytes.Equal(strict, target) || file < 400_000 {
+		t.Errorf("strict: scratch file of %d bytes", file)
+	}
+}
+
+// A patch inside takes memory beside the compressor outside, if it is made late.
+func TestSupplyMemory(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(200_000))
+	var err error
+	if b.zstd, err = needZstd(t)(); err != nil {
+		t.Fatal(err)
+	}
+	all := b.copySource(0, len(b.source))
+	patched := b.bsdiff(append([]byte("in front "), b.source...), all)
+	nested := b.nested(LittleEndian, b.concat(all, patched), func(inner *builder) []*Item {
+		return []*Item{inner.copySource(0, 200_000), inner.copySource(200_000, 200_000)}
+	})
+	d, target := b.diff(0, LittleEndian, b.compress(nested, 3))
+	opts := ApplyOptions{Zstd: needZstd(t)}
+	late := checkNeed(t, "late", d, b.source, target, opts)
+	opts.Memory = late.Memory - 1
+	early := checkNeed(t, "early", d, b.source, target, opts)
+	if early.Memory >= late.Memory {
+		t.Errorf("needs %d bytes early, %d late", early.Memory, late.Memory)
+	}
+	opts.Memory = early.Memory - 1
+	wrote := false
+	err = Apply(writerFunc(func(p []byte) (int, error) { wrote = true; return len(p), nil }), d,
+		bytes.NewReader(b.source), int64(len(b.source)), opts)
+	if !errors.Is(err, ErrMemory) || fault.IsData(err) || wrote {
+		t.Errorf("too little memory: %v, wrote: %v", err, wrote)
+	}
+}
+
+// Without room for all that is needed, nothing is written.
+func TestScratchSpace(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(1000))
+	d, target := b.diff(0, LittleEndian, b.asset([]byte("first")), b.pieces())
+	need := checkNeed(t, "pieces", d, b.source, target, ApplyOptions{})
+	defer func(f func(*os.File) (int64, bool)) { freeSpace = f }(freeSpace)
+	for _, free := range []int64{need.Scratch, need.Scratch - 1} {
+		freeSpace = func(*os.File) (int64, bool) { return free, true }
+		var out bytes.Buffer
+		err := Apply(&out, d, bytes.NewReader(b.source), d.SourceLength, ApplyOptions{Scratch: scratch(t)})
+		if free == need.Scratch && (err != nil || !bytes.Equal(out.Bytes(), target)) {
+			t.Errorf("just enough: %v", err)
+		}
+		if free < need.Scratch && (!errors.Is(err, ErrScratch) || fault.IsData(err) || out.Len() > 0) {
+			t.Errorf("too little: %v, and %d bytes were written", err, out.Len())
+		}
+	}
+}
