@@ -2,6 +2,8 @@
 
 package bsdiff
 
+import "slices"
+
 // Options tune [Diff]. The zero value is the default.
 type Options struct {
 	Effort Effort
@@ -103,6 +105,29 @@ func assemble(old, new []byte, path []segment) *Patch {
 // extra bytes is worth a second control entry, if the fresh bytes are coded as
 // well as zstd -22 does it.
 const FreshRun = 128
+
+// Run is a range of the new side, in bytes.
+type Run struct{ At, Len int64 }
+
+// CutFresh takes the runs of at least min extra bytes out of the patch: the
+// returned patch makes what is left of the new side when they are cut out of it.
+func (p *Patch) CutFresh(min int) (patch *Patch, runs []Run) {
+	q := &Patch{Controls: slices.Clone(p.Controls), Diff: p.Diff, Extra: make([]byte, 0, len(p.Extra))}
+	extra := p.Extra
+	at := int64(0)
+	for i, c := range p.Controls {
+		at += c.Add
+		if c.Extra >= int64(min) {
+			runs = append(runs, Run{at, c.Extra})
+			q.Controls[i].Extra = 0
+		} else {
+			q.Extra = append(q.Extra, extra[:c.Extra]...)
+		}
+		extra = extra[c.Extra:]
+		at += c.Extra
+	}
+	return q, runs
+}
 
 // MoveFresh moves runs of at least min extra bytes out of the patch, or, if min
 // is 0, those that it pays for: they are returned as fresh, to be put behind the

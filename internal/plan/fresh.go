@@ -5,6 +5,7 @@ package plan
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -23,18 +24,23 @@ import (
 //	          header ++ bsdiff(raw block headers, old ranges) ++ blocks of fresh bytes))
 
 const (
-	// around is how much old content before and behind an insertion is of use, in
-	// bytes. More was measured to bring nothing.
-	around = 8 << 10
 	// maxPrefix bounds the old content in a frame, in bytes: it is compressed for
 	// nothing, which takes time.
 	maxPrefix = 24 << 20
 	// rawBlock is the size of a full block of a zstd frame (RFC 8878 section
 	// 3.1.1.2.4).
 	rawBlock = 128 << 10
+	// sureFresh is from how many fresh bytes on it is taken for granted that old
+	// content helps.
+	sureFresh = 1 << 20
 	// prefixCost is what the recipes around such a frame cost, in bytes.
 	prefixCost = 700
 )
+
+// arounds is how much old content before and behind an insertion is of use, in
+// bytes: the first of these with which all of it fits. More was measured to bring
+// nothing.
+var arounds = []int{8 << 10, 2 << 10, 512}
 
 // frame is fresh bytes as the delta carries them.
 type frame struct {
@@ -52,31 +58,29 @@ func (f *frame) item(fresh []byte) *pamz.Item {
 
 // compress codes fresh bytes in the better of two ways: alone, or behind the old
 // content that lies near. budget is the memory of a pack on the device.
-func (m *maker) compress(fresh, old []byte, near []span, budget int) (*frame, error) {
+func (m *maker) compress(fresh, old []byte, sites []site, budget int) (*frame, error) {
 	window := func(n int) int {
 		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(maxZstdWindow)-1), 10)
 	}
-	near = limitSpans(near, min(maxPrefix, budget/4-len(fresh)))
+	near := surroundings(sites, min(maxPrefix, budget/3, 1<<window(math.MaxInt32)-len(fresh)))
 	prefix := make([]byte, 0, total(near, span.len))
 	for _, s := range near {
 		prefix = append(prefix, old[s.from:s.to]...)
 	}
 	var alone, behind []byte
+	var err error
 	log := window(len(prefix) + len(fresh))
-	err := parallel(2, m.Workers, func(i int) (err error) {
-		switch {
-		case i == 0:
-			alone, err = m.Zstd.Compress(fresh, freshLevel, window(len(fresh)))
-		case len(prefix) > 0 && len(prefix)+len(fresh) <= 1<<log:
-			behind, err = m.Zstd.CompressBehind(prefix, fresh, log)
+	if len(prefix) > 0 && len(prefix)+len(fresh) <= 1<<log {
+		if behind, err = m.Zstd.CompressBehind(prefix, fresh, log); err != nil {
+			return nil, err
 		}
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
-	asset := pamz.NewAsset(alone)
-	plain := &frame{content: pamz.NewItem(int64(len(fresh)), digest.Sum(fresh), pamz.ZstdDecompression(asset)), size: len(alone)}
+	if behind == nil || len(fresh) < sureFresh {
+		if alone, err = m.Zstd.Compress(fresh, freshLevel, window(len(fresh))); err != nil {
+			return nil, err
+		}
+	}
+	plain := &frame{content: pamz.NewItem(int64(len(fresh)), digest.Sum(fresh), pamz.ZstdDecompression(pamz.NewAsset(alone))), size: len(alone)}
 	if behind == nil {
 		return plain, nil
 	}
@@ -88,7 +92,7 @@ func (m *maker) compress(fresh, old []byte, near []span, budget int) (*frame, er
 	}
 	size := len(behind) + encoded.Len() + rangeCost*len(ranges) + prefixCost
 	m.explainf("fresh bytes %d: %d alone, %d behind %d bytes of old content from %d ranges", len(fresh), len(alone), size, len(prefix), len(ranges))
-	if size >= len(alone) || total(ranges, span.len)+len(raw) > budget {
+	if alone != nil && size >= len(alone) {
 		return plain, nil
 	}
 	items, parts := copies(old, ranges)
@@ -164,28 +168,36 @@ func rawBlocks(old []byte, ranges, near []span, prefix []byte) (*bsdiff.Patch, [
 	return p, raw
 }
 
-// insertions returns the old content around the places where at least least
-// bytes are inserted, as spans of the old side of an image.
-func insertions(p *bsdiff.Patch, ranges []span, least int) []span {
+// site is a place of the old side where fresh bytes are inserted, and the range
+// of the old side around it that may be of use.
+type site struct {
+	at int
+	span
+}
+
+// insertions returns the places of the old side of an image at which a patch
+// inserts at least least bytes.
+func insertions(p *bsdiff.Patch, ranges []span, least int) []site {
 	size := total(ranges, span.len)
-	var out []span
+	var out []site
 	add := func(pos int) {
 		// The place in the old side of the pack, and the range it lies in.
 		pos = min(max(pos, 0), size)
 		for _, r := range ranges {
 			if pos <= r.len() {
-				out = append(out, span{max(r.from+pos-around, r.from), min(r.from+pos+around, r.to)})
+				out = append(out, site{r.from + pos, r})
 				return
 			}
 			pos -= r.len()
 		}
 	}
+	const near = 8 << 10 // a seek that stays near the place does not make another
 	pos := int64(0)
 	for _, c := range p.Controls {
 		pos += c.Add
 		if c.Extra >= int64(least) {
 			add(int(pos))
-			if c.Seek < -around || c.Seek > around {
+			if c.Seek < -near || c.Seek > near {
 				add(int(pos + c.Seek))
 			}
 		}
@@ -194,8 +206,27 @@ func insertions(p *bsdiff.Patch, ranges []span, least int) []span {
 	return out
 }
 
-// limitSpans sorts and joins spans, and drops the last ones beyond limit bytes.
-func limitSpans(s []span, limit int) []span {
+// surroundings returns the old content around sites, at most limit bytes of it.
+func surroundings(sites []site, limit int) []span {
+	var out []span
+	for _, around := range arounds {
+		out = out[:0]
+		for _, s := range sites {
+			out = append(out, span{max(s.at-around, s.from), min(s.at+around, s.to)})
+		}
+		if out = union(out); total(out, span.len) <= limit {
+			return out
+		}
+	}
+	for n := total(out, span.len); n > limit; {
+		n -= out[len(out)-1].len()
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+// union sorts spans and joins those that touch each other.
+func union(s []span) []span {
 	slices.SortFunc(s, func(a, b span) int { return a.from - b.from })
 	var out []span
 	for _, v := range s {
@@ -204,10 +235,6 @@ func limitSpans(s []span, limit int) []span {
 		} else if v.len() > 0 {
 			out = append(out, v)
 		}
-	}
-	for n := total(out, span.len); n > limit && len(out) > 0; {
-		n -= out[len(out)-1].len()
-		out = out[:len(out)-1]
 	}
 	return out
 }

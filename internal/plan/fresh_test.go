@@ -53,23 +53,27 @@ func TestInsertions(t *testing.T) {
 		{Add: 40000, Extra: 300, Seek: -140000}, // in the second one, and where it goes on
 		{Add: 10},
 	}}
-	got := limitSpans(insertions(p, ranges, 128), 1<<30)
+	sites := insertions(p, ranges, 128)
+	around := arounds[0]
+	got := surroundings(sites, 1<<30)
 	want := []span{{10010 - around, 10010 + around}, {50000 - around, 50000 + around}, {550010 - around, 550010 + around}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-}
-
-func TestLimitSpans(t *testing.T) {
-	s := []span{{50, 60}, {10, 20}, {15, 30}, {30, 40}, {100, 100}}
-	if got, want := limitSpans(s, 1000), []span{{10, 40}, {50, 60}}; !slices.Equal(got, want) {
+	// With less room, less of each; with still less, fewer of them.
+	small := arounds[len(arounds)-1]
+	if got, want := surroundings(sites, 6*small), []span{{10010 - small, 10010 + small}, {50000 - small, 50000 + small}, {550010 - small, 550010 + small}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := limitSpans(s, 35); !slices.Equal(got, []span{{10, 40}}) {
-		t.Errorf("got %v", got)
+	if got, want := surroundings(sites, 6*small-1), []span{{10010 - small, 10010 + small}, {50000 - small, 50000 + small}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := limitSpans(s, 5); len(got) != 0 {
-		t.Errorf("got %v", got)
+}
+
+func TestUnion(t *testing.T) {
+	s := []span{{50, 60}, {10, 20}, {15, 30}, {30, 40}, {100, 100}}
+	if got, want := union(s), []span{{10, 40}, {50, 60}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

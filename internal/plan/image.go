@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"math"
+	"runtime/debug"
 	"slices"
 
 	"swudelta/internal/bsdiff"
@@ -19,7 +20,7 @@ import (
 const (
 	// processMemory is what a process needs to apply any delta with the stock
 	// library, beyond the two sides of a pack, in bytes.
-	processMemory = 16 << 20
+	processMemory = 18 << 20
 	// maxNumber is the greatest number that the stock library takes in region,
 	// all_zero and zstd_compression.
 	maxNumber = math.MaxInt32
@@ -27,14 +28,14 @@ const (
 	freshLevel = 22
 )
 
-// image returns the item that makes the content of p from payloads of the
-// source:
+// image returns the item that makes the content of p, which has the given
+// digest, from payloads of the source:
 //
 //	image  = nested(packs, old = source content ++ fresh bytes)
 //	packs  = one chunk: nested(table, old ++ pack 1 ++ pack 2 ...)
-//	table  = copies of old and of packs, zeros
+//	table  = copies of old (and of long runs of fresh bytes) and of packs, zeros
 //	pack i = bsdiff(patch i, old ranges ++ fresh bytes of pack i)
-func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, error) {
+func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int) (*pamz.Item, error) {
 	old, err := m.oldSide(from)
 	if err != nil {
 		return nil, err
@@ -46,56 +47,44 @@ func (m *maker) image(p *payload, from []*payload, budget int) (*pamz.Item, erro
 	}
 	pieces := divide(idx, target, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
 	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
-	packs := makePacks(idx, target, pieces, h, budget)
-	made := make([]madePack, len(packs))
-	err = parallel(len(packs), m.workers(packs), func(i int) error {
-		made[i] = m.makePack(packs[i], old.data, target)
-		return nil
-	})
+	made, err := m.matchPacks(idx, target, pieces, h, budget)
 	if err != nil {
 		return nil, err
 	}
 	var fresh []byte
-	var near []span
-	for i := range made {
-		made[i].freshAt = len(fresh)
-		fresh = append(fresh, made[i].fresh...)
-		near = append(near, made[i].near...)
-	}
-	m.account(pieces, len(fresh))
-	var coded *frame // nil: there are no fresh bytes
-	err = parallel(len(made)+1, m.Workers, func(i int) error {
-		var err error
-		if i == 0 { // first, since it takes longest
-			if len(fresh) > 0 {
-				coded, err = m.compress(fresh, old.data, near, budget)
-			}
-			return err
+	var near []site
+	for _, k := range made {
+		k.freshAt = len(fresh)
+		fresh = append(fresh, k.fresh...)
+		for _, run := range k.direct {
+			fresh = append(fresh, target[run.at:run.end()]...)
 		}
-		k := &made[i-1]
-		var patch bytes.Buffer
-		k.sizes, err = k.patch.Encode(&patch, m.bzip2)
-		k.encoded = patch.Bytes()
-		return err
-	})
-	if err != nil {
-		return nil, err
+		near = append(near, k.near...)
+	}
+	m.account(pieces, made, len(fresh))
+	var coded *frame // nil: there are no fresh bytes
+	if len(fresh) > 0 {
+		// It takes much memory, which Go's collector does not know about.
+		debug.FreeOSMemory()
+		if coded, err = m.compress(fresh, old.data, near, budget); err != nil {
+			return nil, err
+		}
 	}
 	for i, k := range made {
-		m.explainf("pack %d: new %d old %d ranges %d fresh %d; control %d diff %d extra %d", i, packs[i].newSize(), packs[i].oldSize(), len(packs[i].ranges), len(k.fresh), k.sizes.Control, k.sizes.Diff, k.sizes.Extra)
+		m.explainf("pack %d: new %d old %d ranges %d fresh %d, %d in %d runs of their own; control %d diff %d extra %d", i, k.newSize(), k.oldSize(), len(k.ranges), len(k.fresh), total(k.direct, pieceLen), len(k.direct), k.sizes.Control, k.sizes.Diff, k.sizes.Extra)
 	}
-
 	if coded != nil {
 		m.explainf("fresh bytes %d: %d", len(fresh), coded.size)
 	}
-	return m.graph(target, old, pieces, packs, made, fresh, coded)
+	return m.graph(target, sum, old, pieces, made, fresh, coded)
 }
 
 // graph returns the tree of recipes for an image. Where the fresh bytes are made
 // with old content, one more delta stands around it, whose source is the old
 // content alone.
-func (m *maker) graph(target []byte, old *side, pieces []piece, packs []*pack, made []madePack, fresh []byte, coded *frame) (*pamz.Item, error) {
-	oldItem, err := concatenate(old.items, old.data)
+func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piece, made []*madePack, fresh []byte, coded *frame) (*pamz.Item, error) {
+	n := int64(len(target))
+	oldItem, err := old.followedBy(old.items)
 	if err != nil {
 		return nil, err
 	}
@@ -107,39 +96,41 @@ func (m *maker) graph(target []byte, old *side, pieces []piece, packs []*pack, m
 		}
 		base = append(slices.Clone(base), coded.item(fresh))
 	}
-	baseItem, err := concatenate(base, old.data, fresh)
+	baseItem, err := old.followedBy(base, fresh)
 	if err != nil {
 		return nil, err
 	}
 	// The source of the table.
-	parts := [][]byte{old.data}
+	parts := [][]byte{fresh}
 	items := []*pamz.Item{}
-	if len(old.data) > 0 {
-		items = append(items, pamz.NewItem(int64(len(old.data)), oldItem.SHA256, pamz.CopySource(0)))
+	if baseItem.Length > 0 {
+		items = append(items, pamz.NewItem(baseItem.Length, baseItem.SHA256, pamz.CopySource(0)))
 	}
-	for i, k := range made {
-		item, err := m.packItem(packs[i], k, old.data)
+	for _, k := range made {
+		if len(k.material) == 0 {
+			continue
+		}
+		item, err := k.item(target, old.data)
 		if err != nil {
 			return nil, err
 		}
 		items = append(items, item)
-		parts = append(parts, k.content)
+		parts = append(parts, k.parts(target)...)
 	}
-	tableSource, err := concatenate(items, parts...)
+	tableSource, err := old.followedBy(items, parts...)
 	if err != nil {
 		return nil, err
 	}
-	sum, n := sumOf(target)
 	table := &pamz.Diff{
 		TargetLength: n, TargetSHA256: sum,
 		SourceLength: tableSource.Length, SourceSHA256: tableSource.SHA256,
-		Chunks: tableChunks(target, pieces, packs, len(old.data)),
+		Chunks: tableChunks(target, pieces, made, len(old.data), len(fresh)),
 	}
 	tableItem, err := m.encode(table, true)
 	if err != nil {
 		return nil, err
 	}
-	m.explainf("table: %d entries", len(table.Chunks))
+	m.explainf("table: %d entries in %d bytes", len(table.Chunks), tableItem.Length)
 	outer := &pamz.Diff{
 		TargetLength: n, TargetSHA256: sum,
 		SourceLength: baseItem.Length, SourceSHA256: baseItem.SHA256,
@@ -169,20 +160,46 @@ type side struct {
 	data    []byte
 	items   []*pamz.Item
 	objects []object
+	sum     *digest.Writer // of data
+}
+
+// followedBy returns the item that is the items end to end: they hold the old
+// side, with parts behind it.
+func (s *side) followedBy(items []*pamz.Item, parts ...[]byte) (*pamz.Item, error) {
+	if len(items) == 1 {
+		return items[0], nil
+	}
+	w := s.sum.Clone(io.Discard)
+	for _, part := range parts {
+		w.Write(part)
+	}
+	r, err := pamz.Concatenation(items, readerAt(append([][]byte{s.data}, parts...)))
+	if err != nil {
+		return nil, err
+	}
+	return pamz.NewItem(w.Len(), w.Sum(), r), nil
 }
 
 func (m *maker) oldSide(from []*payload) (*side, error) {
-	s := &side{}
+	s := &side{sum: digest.NewWriter(io.Discard)}
 	var readers []io.Reader
 	at := 0
 	for _, p := range from {
 		data := p.data
-		stored, err := digestOf(m.source, p.offset, p.length)
-		if err != nil {
-			return nil, err
-		}
-		item := pamz.NewItem(p.length, stored, pamz.CopySource(p.offset))
-		if p.stored != codec.KindPlain {
+		var item *pamz.Item
+		if p.stored == codec.KindPlain {
+			s.sum.Write(data)
+			sum := s.sum.Sum()
+			if len(from) > 1 {
+				sum = digest.Sum(data)
+			}
+			item = pamz.NewItem(p.length, sum, pamz.CopySource(p.offset))
+		} else {
+			stored, err := digestOf(m.source, p.offset, p.length)
+			if err != nil {
+				return nil, err
+			}
+			item = pamz.NewItem(p.length, stored, pamz.CopySource(p.offset))
 			// A device stages what a region covers in a temporary file; without it,
 			// it would keep every range that is referred to in memory. A region
 			// cannot reach beyond 2 GiB.
@@ -192,8 +209,13 @@ func (m *maker) oldSide(from []*payload) (*side, error) {
 			} else {
 				full.Recipe = pamz.ZstdDecompression(item)
 			}
-			data = data[:min(len(data), maxNumber)]
-			item = pamz.NewItem(int64(len(data)), digest.Sum(data), pamz.Region(full, 0, int64(len(data))))
+			sum := full.SHA256
+			if len(data) > maxNumber {
+				data = data[:maxNumber]
+				sum = digest.Sum(data)
+			}
+			s.sum.Write(data)
+			item = pamz.NewItem(int64(len(data)), sum, pamz.Region(full, 0, int64(len(data))))
 		}
 		s.items = append(s.items, item)
 		s.objects = append(s.objects, objects(m.layoutOf(p, m.SourceLayouts, "source"), at, len(data))...)
@@ -259,34 +281,121 @@ func (parts readerAt) ReadAt(p []byte, off int64) (int, error) {
 
 // madePack is a pack with its patch.
 type madePack struct {
-	content []byte // the new side
-	patch   *bsdiff.Patch
-	fresh   []byte // stands behind the old ranges
-	freshAt int    // where it lies among all fresh bytes
-	near    []span // old content around them
-	encoded []byte
+	*pack
+	patch   []byte  // encoded
+	fresh   []byte  // stands behind the old ranges
+	direct  []piece // long runs of fresh bytes, which the table takes
+	freshAt int     // where fresh lies among all fresh bytes; what is direct follows
+	near    []site  // old content around them
 	sizes   bsdiff.Sizes
 }
 
-func (m *maker) makePack(p *pack, old, target []byte) madePack {
-	from := make([]byte, 0, p.oldSize())
+func pieceLen(p piece) int { return p.n }
+
+// matchPacks makes the packs that fit the device and finds their patches.
+func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, budget int) ([]*madePack, error) {
+	packs := makePacks(old, target, pieces, h, budget)
+	made := make([][]*madePack, len(packs))
+	n := m.workers(packs)
+	spaces := make(chan *workspace, n) // one for each worker
+	for range n {
+		spaces <- &workspace{}
+	}
+	err := parallel(len(packs), n, func(i int) error {
+		w := <-spaces
+		defer func() { spaces <- w }()
+		k, err := w.match(packs[i], old.data, target, budget, m.bzip2)
+		if k != nil || err != nil {
+			made[i] = append(made[i], k)
+			return err
+		}
+		// There are more fresh bytes than expected. With half of the material each
+		// there is room for all that can be fresh.
+		c := newChooser(old, target, h)
+		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
+			half.ranges = c.choose(half.material, max(budget-2*half.newSize(), 0))
+			k, err := w.match(half, old.data, target, math.MaxInt, m.bzip2)
+			if err != nil {
+				return err
+			}
+			made[i] = append(made[i], k)
+		}
+		return nil
+	})
+	return slices.Concat(made...), err
+}
+
+// directRuns are lengths, in bytes, from which on a run of fresh bytes is not
+// part of its pack. It costs an entry of the table, and saves the device the
+// memory for it twice, on both sides of the patch.
+var directRuns = []int{64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10}
+
+// workspace is memory that is used for one pack after the other.
+type workspace struct {
+	from []byte
+	sa   []int32
+}
+
+// match finds the patch of a pack. It returns nil if a device with budget bytes
+// for both sides cannot apply it.
+func (w *workspace) match(p *pack, old, target []byte, budget int, compress bsdiff.Compressor) (*madePack, error) {
+	from := w.from[:0]
 	for _, r := range p.ranges {
 		from = append(from, old[r.from:r.to]...)
 	}
-	to := make([]byte, 0, p.newSize())
-	for _, piece := range p.material {
-		to = append(to, target[piece.at:piece.end()]...)
+	to := slices.Concat(p.parts(target)...)
+	w.from, w.sa = from, suffix.Array(w.sa, from)
+	whole := bsdiff.Diff(from, w.sa, to, bsdiff.Options{})
+	near := insertions(whole, p.ranges, bsdiff.FreshRun)
+	for _, least := range directRuns {
+		patch, runs := whole.CutFresh(least)
+		patch, fresh := patch.MoveFresh(int64(len(from)), bsdiff.FreshRun)
+		if int64(len(from)+len(fresh))+patch.NewSize() > int64(budget) {
+			continue
+		}
+		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, near: near}
+		k.material, k.direct = cutRuns(p.material, runs)
+		whole = nil // it is large
+		var encoded bytes.Buffer
+		var err error
+		k.sizes, err = patch.Encode(&encoded, compress)
+		k.patch = encoded.Bytes()
+		return k, err
 	}
-	sa := suffix.Array(nil, from)
-	patch := bsdiff.Diff(from, sa, to, bsdiff.Options{})
-	near := insertions(patch, p.ranges, bsdiff.FreshRun)
-	patch, fresh := patch.MoveFresh(int64(len(from)), bsdiff.FreshRun)
-	return madePack{content: to, patch: patch, fresh: fresh, near: near}
+	return nil, nil
 }
 
-// packItem is the item that makes the new side of a pack.
-func (m *maker) packItem(p *pack, k madePack, old []byte) (*pamz.Item, error) {
-	items, parts := copies(old, p.ranges)
+// cutRuns cuts runs, which are in offsets of the pieces end to end, out of the
+// pieces.
+func cutRuns(pieces []piece, runs []bsdiff.Run) (rest, cut []piece) {
+	at := 0 // of the piece
+	for _, p := range pieces {
+		end := at + p.n
+		for len(runs) > 0 && int(runs[0].At) < end {
+			// The part of the run that lies in this piece.
+			from, to := max(int(runs[0].At), at), min(int(runs[0].At+runs[0].Len), end)
+			if from > at {
+				rest = append(rest, piece{at: p.at, n: from - at})
+			}
+			cut = append(cut, piece{at: p.at + from - at, n: to - from})
+			p.at += to - at
+			at = to
+			if int(runs[0].At+runs[0].Len) > end {
+				break
+			}
+			runs = runs[1:]
+		}
+		if at < end {
+			rest = append(rest, piece{at: p.at, n: end - at})
+		}
+		at = end
+	}
+	return rest, cut
+}
+
+// item is what makes the new side of the pack.
+func (k *madePack) item(target, old []byte) (*pamz.Item, error) {
+	items, parts := copies(old, k.ranges)
 	if len(k.fresh) > 0 {
 		items = append(items, pamz.NewItem(int64(len(k.fresh)), digest.Sum(k.fresh), pamz.CopySource(int64(len(old)+k.freshAt))))
 		parts = append(parts, k.fresh)
@@ -295,7 +404,8 @@ func (m *maker) packItem(p *pack, k madePack, old []byte) (*pamz.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pamz.NewItem(int64(len(k.content)), digest.Sum(k.content), pamz.BSDiff(pamz.NewAsset(k.encoded), from)), nil
+	sum, n := sumOf(k.parts(target)...)
+	return pamz.NewItem(n, sum, pamz.BSDiff(pamz.NewAsset(k.patch), from)), nil
 }
 
 // copies returns the items that copy ranges of the old side, and their content.
@@ -328,15 +438,23 @@ func (m *maker) workers(packs []*pack) int {
 }
 
 // tableChunks returns the chunks that scatter the packs over the target.
-func tableChunks(target []byte, pieces []piece, packs []*pack, oldSize int) []*pamz.Item {
+func tableChunks(target []byte, pieces []piece, made []*madePack, oldSize, freshSize int) []*pamz.Item {
 	// Where material of the target lies in the source of the table.
 	var places []placed
-	at := oldSize
-	for _, p := range packs {
-		for _, piece := range p.material {
-			places = append(places, placed{span{piece.at, piece.end()}, at})
-			at += piece.n
+	at := 0
+	place := func(pieces []piece) {
+		for _, p := range pieces {
+			places = append(places, placed{span{p.at, p.end()}, at})
+			at += p.n
 		}
+	}
+	for _, k := range made {
+		at = oldSize + k.freshAt + len(k.fresh)
+		place(k.direct)
+	}
+	at = oldSize + freshSize
+	for _, k := range made {
+		place(k.material)
 	}
 	t := tableBuilder{target: target, places: sortPlaces(places)}
 	for _, p := range pieces {
@@ -369,8 +487,11 @@ func (m *maker) encode(d *pamz.Diff, compress bool) (*pamz.Item, error) {
 	return staged(content), nil
 }
 
-func (m *maker) account(pieces []piece, fresh int) {
+func (m *maker) account(pieces []piece, made []*madePack, fresh int) {
 	m.result.Fresh += int64(fresh)
+	for _, k := range made {
+		m.result.Packed += int64(k.newSize())
+	}
 	for _, p := range pieces {
 		n := int64(p.n)
 		switch p.from {
@@ -380,8 +501,6 @@ func (m *maker) account(pieces []piece, fresh int) {
 			m.result.Zeros += n
 		case fromNew:
 			m.result.Repeats += n
-		case fromPack:
-			m.result.Packed += n
 		}
 	}
 }

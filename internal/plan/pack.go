@@ -13,9 +13,19 @@ import (
 type pack struct {
 	material []piece // fromPack pieces, in the order in which the pack holds them
 	ranges   []span  // of the old side, sorted, disjoint
+	load     int     // estimate of the memory that the new side takes, in bytes
 }
 
-func (p *pack) newSize() int { return total(p.material, func(m piece) int { return m.n }) }
+// parts returns the new side of the pack, piece by piece.
+func (p *pack) parts(target []byte) [][]byte {
+	out := make([][]byte, 0, len(p.material))
+	for _, m := range p.material {
+		out = append(out, target[m.at:m.end()])
+	}
+	return out
+}
+
+func (p *pack) newSize() int { return total(p.material, pieceLen) }
 func (p *pack) oldSize() int { return total(p.ranges, span.len) }
 
 func total[T any](list []T, size func(T) int) int {
@@ -44,13 +54,16 @@ const (
 	hitWorth = 12
 	// hintHits is how many anchors in common a hint of the layout stands for.
 	hintHits = 4
+	// strangeRun is the shortest stretch without an anchor of the old side that
+	// counts, in bytes.
+	strangeRun = 256
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
 	mergeGap = 256 << 10
 )
 
 // makePacks distributes the pieces that need a pack over packs whose old and
-// new side together take at most budget bytes.
+// new side together are likely to take at most budget bytes.
 func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int) []*pack {
 	var material []piece
 	for _, p := range pieces {
@@ -58,38 +71,95 @@ func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int) 
 			material = append(material, p)
 		}
 	}
-	size := total(material, func(p piece) int { return p.n })
+	load := total(material, pieceLen)
 	switch {
-	case size == 0:
+	case load == 0:
 		return nil
 	case len(old.data) == 0:
 		return []*pack{{material: material}}
-	case size+len(old.data) <= budget:
+	}
+	strange := strangers(old, target, material)
+	for _, s := range strange {
+		load += s.len() / 4
+	}
+	if load+len(old.data) <= budget {
 		return []*pack{{material: material, ranges: []span{{0, len(old.data)}}}}
 	}
-	n := int(float64(size)*(1+oldShare))/budget + 1
-	packs := split(material, size/n+1)
+	budget -= budget / 20 // for what was not expected
+	n := int(float64(load)*(1+oldShare))/budget + 1
+	packs := split(material, strange, load/n+1)
 	c := newChooser(old, target, h)
 	for _, p := range packs {
-		p.ranges = c.choose(p.material, budget-p.newSize())
+		p.ranges = c.choose(p.material, budget-p.load)
 	}
 	return packs
 }
 
-// split cuts material into packs of size bytes.
-func split(material []piece, size int) []*pack {
+// strangers returns the stretches of material, in the order of the target, that
+// have no anchor in common with the old side: most of what they hold will be
+// fresh.
+func strangers(old *index, target []byte, material []piece) []span {
+	var out []span
+	for _, m := range material {
+		done := m.at
+		gap := func(to int) {
+			if to-done >= strangeRun {
+				out = append(out, span{done, to})
+			}
+		}
+		anchors(target, m.at, m.end(), func(end int, key uint32) {
+			if end-windowSize < m.at {
+				return
+			}
+			old.lookup(target, end, key, func(int) bool {
+				gap(end - windowSize)
+				done = end
+				return false
+			})
+		})
+		gap(m.end())
+	}
+	return out
+}
+
+// split cuts material into packs of the given load: the memory that its new side
+// is expected to take on the device. That of fresh bytes is needed on both sides
+// of a pack, unless they are so long that they leave it, so strangers count five
+// quarters.
+func split(material []piece, strange []span, size int) []*pack {
 	packs := []*pack{{}}
-	room := size
+	add := func(m piece, weight int) {
+		for m.n > 0 {
+			p := packs[len(packs)-1]
+			if p.load >= size {
+				p = &pack{}
+				packs = append(packs, p)
+			}
+			n := min(m.n, (size-p.load)*4/weight+1)
+			p.load += n * weight / 4
+			if k := len(p.material) - 1; k >= 0 && p.material[k].end() == m.at {
+				p.material[k].n += n
+			} else {
+				p.material = append(p.material, piece{at: m.at, n: n})
+			}
+			m.at, m.n = m.at+n, m.n-n
+		}
+	}
 	for _, m := range material {
 		for m.n > 0 {
-			if room == 0 {
-				packs = append(packs, &pack{})
-				room = size
+			for len(strange) > 0 && strange[0].to <= m.at {
+				strange = strange[1:]
 			}
-			n := min(m.n, room)
-			last := packs[len(packs)-1]
-			last.material = append(last.material, piece{at: m.at, n: n})
-			m.at, m.n, room = m.at+n, m.n-n, room-n
+			next, weight := m.end(), 4
+			if len(strange) > 0 {
+				if strange[0].from <= m.at {
+					next, weight = min(strange[0].to, next), 5
+				} else {
+					next = min(strange[0].from, next)
+				}
+			}
+			add(piece{at: m.at, n: next - m.at}, weight)
+			m.at, m.n = next, m.end()-next
 		}
 	}
 	return packs

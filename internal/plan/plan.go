@@ -249,7 +249,11 @@ func (m *maker) member(p *payload, budget int) (*pamz.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, err := m.image(p, m.choose(p), budget)
+	inner := sum
+	if p.stored != codec.KindPlain {
+		inner = digest.Sum(p.data)
+	}
+	content, err := m.image(p, inner, m.choose(p), budget)
 	if err != nil {
 		return nil, err
 	}

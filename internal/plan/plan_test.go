@@ -296,3 +296,20 @@ func TestMakeCorpus(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkMake makes the deltas of the corpus's image pairs.
+func BenchmarkMake(b *testing.B) {
+	for _, pair := range []string{"patch", "minor"} {
+		b.Run(pair, func(b *testing.B) {
+			old, new := tooltest.Image(b, pair, "source"), tooltest.Image(b, pair, "target")
+			b.SetBytes(int64(len(new)))
+			for b.Loop() {
+				r, err := Make(input(old), input(new), options(b))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(len(r.Delta)), "delta-bytes")
+			}
+		})
+	}
+}
