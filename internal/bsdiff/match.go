@@ -132,6 +132,10 @@ func (m *matcher) path() []segment {
 		if len(m.active) > 0 {
 			b := &m.active[m.best]
 			m.follow(b, i)
+			if int(b.run)-i >= gram {
+				// What is better than this match begins before its end or not at all.
+				search = max(search, int(b.run)-gram/2)
+			}
 			if int(b.run)-i >= m.longRun {
 				search = max(search, int(b.run))
 				if to := m.jump(i); to > i {

@@ -53,6 +53,10 @@ func anchors(data []byte, from, to int, each func(end int, key uint32)) {
 	}
 }
 
+// sparse tells one anchor in eight from the others: enough where long runs are
+// looked for.
+func sparse(key uint32) bool { return key&(7<<(32-anchorBits-3)) == 0 }
+
 // index finds windows of the old side by their key.
 type index struct {
 	data  []byte
@@ -185,7 +189,7 @@ func longCopies(old *index, target []byte, from, to, least int) []piece {
 	// anchors would take quadratic time.
 	tried, triedEnd := 0, 0
 	anchors(target, from, to, func(end int, key uint32) {
-		if end-windowSize < done {
+		if end-windowSize < done || !sparse(key) {
 			return
 		}
 		old.lookup(target, end, key, func(oldEnd int) bool {
@@ -230,8 +234,7 @@ func repeats(target []byte, pieces []piece, least int) []piece {
 			if end-windowSize < p.at {
 				return
 			}
-			// Only one anchor in eight is remembered: the runs looked for are long.
-			if key&(7<<(32-anchorBits-3)) != 0 {
+			if !sparse(key) {
 				return
 			}
 			o, ok := seen[key]

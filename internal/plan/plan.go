@@ -245,9 +245,12 @@ func (m *maker) chunks(members []*payload, budget int) ([]*pamz.Item, error) {
 
 // member returns the chunk that makes one member of the target.
 func (m *maker) member(p *payload, budget int) (*pamz.Item, error) {
-	sum, n, err := digest.SumReader(io.NewSectionReader(m.target, p.offset, p.length))
-	if err != nil {
-		return nil, err
+	sum := m.result.TargetSHA256
+	if p.length != m.target.Size {
+		var err error
+		if sum, err = digestOf(m.target, p.offset, p.length); err != nil {
+			return nil, err
+		}
 	}
 	inner := sum
 	if p.stored != codec.KindPlain {
@@ -260,7 +263,7 @@ func (m *maker) member(p *payload, budget int) (*pamz.Item, error) {
 	if p.stored == codec.KindPlain {
 		return content, nil
 	}
-	return pamz.NewItem(n, sum, pamz.ZstdCompression(content, 1, 5, canonicalLevel)), nil
+	return pamz.NewItem(p.length, sum, pamz.ZstdCompression(content, 1, 5, canonicalLevel)), nil
 }
 
 // choose returns the payloads of the source that serve p: the one with the same
