@@ -4,6 +4,7 @@ package diffapi
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
 	"swudelta/internal/tooltest"
 )
@@ -176,8 +178,21 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("got %+v", *e)
 	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "absent"))
+	// More than is staged in memory.
+	content := make([]byte, 20<<20)
+	var packed, delta bytes.Buffer
+	zw := gzip.NewWriter(&packed)
+	zw.Write(content)
+	zw.Close()
+	all := pamz.NewItem(int64(len(content)), digest.Sum(content), pamz.GzDecompression(pamz.NewAsset(packed.Bytes())))
+	chunk := pamz.NewItem(10, digest.Sum(content[:10]), pamz.Region(all, 0, 10))
+	d := &pamz.Diff{TargetLength: 10, TargetSHA256: chunk.SHA256, Chunks: []*pamz.Item{chunk}}
+	if err := pamz.Encode(&delta, d); err != nil {
+		t.Fatal(err)
+	}
 	var s Session
-	if s.Apply(vector("misc.source"), vector("misc.diff"), filepath.Join(t.TempDir(), "target")) != 1 || s.Error(0).Code != 21000 {
+	diff := write(t, filepath.Join(t.TempDir(), "diff"), delta.Bytes())
+	if s.Apply(vector("misc.source"), diff, filepath.Join(t.TempDir(), "target")) != 1 || s.Error(0).Code != 21000 {
 		t.Errorf("no scratch space: got %+v", s.Error(0))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sort"
 
@@ -51,7 +52,7 @@ const (
 //
 // Memory does not grow with source or target: old sides are read where they lie,
 // and what must be read at random but can only be produced front to back is
-// produced once, into scratch space, where it stays until its last use.
+// staged until its last use: in scratch space, and in memory if it is not much.
 func Apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts ApplyOptions) error {
 	if err := apply(dst, d, source, sourceSize, opts); err != nil {
 		return fmt.Errorf("apply delta: %w", err)
@@ -83,14 +84,14 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 		}
 	}()
 	section := io.NewSectionReader(source, 0, d.SourceLength)
-	need, lazy, err := rehearse(d, info, section, opts)
+	need, way, err := rehearse(d, info, section, opts)
 	if err != nil {
 		return err
 	}
 	if err := a.arena.want(need.Scratch); err != nil {
 		return err
 	}
-	a.lazy = lazy
+	a.choose(way)
 	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
 	if err := a.newScope(d, info, section, 0).run(out, true); err != nil {
 		return err
@@ -498,6 +499,9 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	}
 	d, err := s.diff.decodeNested(it, io.NewSectionReader(view, 0, delta.Length), s.items)
 	if s.dry && errors.Is(err, errNotThere) {
+		d, err = s.preview(it)
+	}
+	if s.dry && errors.Is(err, errNotThere) {
 		s.vague = true
 		if _, err := s.open(source); err != nil {
 			return err
@@ -576,6 +580,12 @@ func (c *compressor) skip(int64) error {
 
 func (c *compressor) open() (err error) {
 	if c.recipe.Op == OpZstdCompression {
+		if c.s.patcher != nil {
+			// The library's memory is not the collector's, which sees no reason to
+			// give back what patches took.
+			c.s.dropPatcher()
+			debug.FreeOSMemory()
+		}
 		level := int(c.recipe.Params[3].Number)
 		if err := c.s.reserve("zstd compression", zstdMemory(level, c.content)); err != nil {
 			return err
@@ -837,7 +847,14 @@ func (s *scope) produceStaged(it *Item) (extent, error) {
 	if it.Length > s.work {
 		return extent{}, errTooMuch()
 	}
-	e, err := s.arena.alloc(it.Length)
+	room := s.arena.alloc
+	switch it.Recipe.Op {
+	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
+		// Serves some patches, and goes. What they make stays while the target is
+		// written, beside what compresses that.
+		room = s.arena.hold
+	}
+	e, err := room(it.Length)
 	if err != nil {
 		return e, err
 	}
@@ -849,7 +866,32 @@ func (s *scope) produceStaged(it *Item) (extent, error) {
 		return e, err
 	}
 	s.stage[s.stageKey(it)] = e
-	return e, nil
+	return e, s.release(it, true)
+}
+
+// release gives up what was staged for nothing but to produce it, which is done. (In
+// version 2 one item may serve several others.)
+func (s *scope) release(it *Item, written bool) error {
+	if it.Length == 0 || it.Recipe.fromTarget() || s.diff.Version != 0 {
+		return nil
+	}
+	if it.staged() && !written {
+		k := s.stageKey(it)
+		e, ok := s.stage[k]
+		if !ok || s.mentions[k] > 1 {
+			return nil
+		}
+		delete(s.stage, k)
+		return s.arena.free(e)
+	}
+	for _, p := range it.Recipe.Params {
+		if p.Item != nil {
+			if err := s.release(p.Item, written && it.Recipe.passes()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // inflation is how far the remainder has been read.

@@ -165,11 +165,12 @@ func TestEnvironmentErrors(t *testing.T) {
 	if !errors.Is(err, errFailing) || fault.IsData(err) {
 		t.Errorf("delta that cannot be read: %v", err)
 	}
-	_, err = applyBytes(d, source, ApplyOptions{})
+	const little = 64 << 10 // too little to stage anything in
+	_, err = applyBytes(d, source, ApplyOptions{Memory: little})
 	if err == nil || fault.IsData(err) {
 		t.Errorf("no scratch space: %v", err)
 	}
-	_, err = applyBytes(d, source, ApplyOptions{Scratch: func() (*os.File, error) { return nil, errFailing }})
+	_, err = applyBytes(d, source, ApplyOptions{Memory: little, Scratch: func() (*os.File, error) { return nil, errFailing }})
 	if !errors.Is(err, errFailing) {
 		t.Errorf("no scratch file: %v", err)
 	}

@@ -3,6 +3,7 @@
 package pamz
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -45,27 +46,78 @@ func needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
 	return need, err
 }
 
-// rehearse goes through a delta as Apply does, but for the contents, and returns what
-// it needs, and whether sources of nested deltas should be produced piece by
-// piece: that takes less scratch space, but may take more memory than there is,
-// because what decodes a piece works beside what compresses the target.
-func rehearse(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions) (need Need, lazy bool, err error) {
-	if !opts.Strict {
-		need, err = rehearseAs(d, in, source, opts, true)
-		if !errors.Is(err, ErrMemory) {
-			return need, true, err
-		}
-	}
-	need, err = rehearseAs(d, in, source, opts, false)
-	return need, false, err
+// way is one of the ways to apply a delta, between which memory decides.
+type way struct {
+	quick bool // what decompressors make is staged in memory, if it is not much
+	lazy  bool // sources of nested deltas are produced piece by piece: less is staged at a time
 }
 
-func rehearseAs(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions, lazy bool) (Need, error) {
-	a := newApplier(d, opts)
-	a.dry, a.lazy = true, lazy
-	a.arena.store = notThere{}
-	err := a.newScope(d, in, source, 0).run(nil, false)
-	return Need{a.most, a.arena.most, a.vague}, err
+// ways are in the order in which they are tried; the last needs the least memory.
+var ways = []way{{true, true}, {false, true}, {true, false}, {false, false}}
+
+// quickSpace is how much is staged in memory, in bytes.
+const quickSpace = 16 << 20
+
+// choose makes a go that way.
+func (a *applier) choose(w way) {
+	a.lazy = w.lazy
+	if w.quick {
+		a.arena.quick = min(quickSpace, a.budget()/4)
+	}
+	a.arena.take = func(n int64) error {
+		if n < 0 {
+			a.memory -= n
+			return nil
+		}
+		return a.reserve("staging", n)
+	}
+}
+
+// rehearse goes through a delta as Apply does, but for the contents, and returns what
+// it needs, and the way that takes the least scratch space, and then the least memory,
+// of those for which there is enough memory: what is produced late takes memory
+// beside what compresses the target.
+func rehearse(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions) (best Need, chosen way, err error) {
+	found := false
+	for _, w := range ways {
+		if w.lazy && opts.Strict {
+			continue
+		}
+		a := newApplier(d, opts)
+		a.choose(w)
+		a.dry, a.arena.store = true, notThere{}
+		err = a.newScope(d, in, source, 0).run(nil, false)
+		if errors.Is(err, ErrMemory) {
+			continue
+		}
+		if err != nil {
+			return best, chosen, err
+		}
+		need := Need{a.most, a.arena.most, a.vague}
+		if !found || cmp.Or(cmp.Compare(need.Scratch, best.Scratch), cmp.Compare(need.Memory, best.Memory)) < 0 {
+			best, chosen, found = need, w, true
+		}
+	}
+	if found {
+		err = nil
+	}
+	return best, chosen, err
+}
+
+// previewSize is the size of the largest nested delta that a rehearsal produces, and of what
+// it is a part of, in bytes.
+const previewSize = 4 << 20
+
+// preview decodes the delta inside it, which is not inline, in a rehearsal. Where that
+// cannot be done without the source, or with little memory, the cause of the error is
+// errNotThere.
+func (s *scope) preview(it *Item) (*Diff, error) {
+	v := viewer{work: min(s.work, viewWork), items: s.items, size: previewSize}
+	d, err := v.nested(s.diff, it)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotThere, err)
+	}
+	return d, nil
 }
 
 // skip stands for a Write of n bytes in a rehearsal. Writers that only pass on what
@@ -247,6 +299,16 @@ func (s *scope) step(it *Item, make func() error) error {
 	return s.fromSource(it, true, s.supply.done)
 }
 
+// passes reports whether the recipe's items are written where its result is, and
+// not read at random.
+func (r *Recipe) passes() bool {
+	switch r.Op {
+	case OpConcatenation, OpCopy, OpZstdCompression, OpZlibCompression:
+		return true
+	}
+	return false
+}
+
 // fromSource calls f for what producing it takes from the source, without what is taken
 // by items that are staged on the way: they have steps of their own. It is written,
 // or only read.
@@ -260,14 +322,9 @@ func (s *scope) fromSource(it *Item, written bool, f func(off, n int64) error) e
 	case it.staged() && !written:
 		return nil
 	}
-	switch r.Op {
-	case OpConcatenation, OpCopy, OpZstdCompression, OpZlibCompression:
-	default:
-		written = false
-	}
 	for _, p := range r.Params {
 		if p.Item != nil {
-			if err := s.fromSource(p.Item, written, f); err != nil {
+			if err := s.fromSource(p.Item, written && r.passes(), f); err != nil {
 				return err
 			}
 		}

@@ -16,8 +16,9 @@ import (
 	"swudelta/internal/tooltest"
 )
 
-// measuring applies d as Apply does, with the scratch file and the books looked at.
-func measuring(t *testing.T, d *Diff, source []byte, opts ApplyOptions) (target []byte, took Need, file int64) {
+// measuring applies d as Apply does, or in another way, with the scratch file and the
+// books looked at.
+func measuring(t *testing.T, d *Diff, source []byte, opts ApplyOptions, other ...way) (target []byte, took Need, file int64) {
 	t.Helper()
 	var scratch *os.File
 	opts.Scratch = func() (f *os.File, err error) {
@@ -30,9 +31,13 @@ func measuring(t *testing.T, d *Diff, source []byte, opts ApplyOptions) (target 
 		t.Fatal(err)
 	}
 	section := io.NewSectionReader(bytes.NewReader(source), 0, d.SourceLength)
-	if _, a.lazy, err = rehearse(d, in, section, opts); err != nil {
+	_, way, err := rehearse(d, in, section, opts)
+	if err != nil {
 		t.Fatal(err)
 	}
+	for _, way = range other {
+	}
+	a.choose(way)
 	var out bytes.Buffer
 	w := writerFunc(func(p []byte) (int, error) {
 		if scratch != nil {
@@ -124,6 +129,11 @@ func TestNeedAnyTree(t *testing.T) {
 		if !bytes.Equal(got, target) {
 			t.Fatalf("seed %d: wrong target", seed)
 		}
+		for _, w := range ways {
+			if got, _, _ := measuring(t, d, b.source, opts, w); !bytes.Equal(got, target) {
+				t.Fatalf("seed %d, way %+v: wrong target", seed, w)
+			}
+		}
 		need, err := Needs(d, bytes.NewReader(b.source), 0)
 		if err != nil {
 			t.Fatal(err)
@@ -188,18 +198,42 @@ func TestSupply(t *testing.T) {
 	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(1000))
 	it := b.pieces()
 	d, target := b.diff(0, LittleEndian, it)
-	need := checkNeed(t, "pieces", decodeBytes(t, encodeBytes(t, d)), b.source, target, ApplyOptions{})
 	// The first stays to the end; of the others one at a time.
-	if want := int64(100_000 + 100_003); need.Scratch != want {
-		t.Errorf("need of scratch space: %d bytes, want %d", need.Scratch, want)
+	const want = 100_000 + 100_003
+	for _, memory := range []int64{0, 300_000} {
+		need := checkNeed(t, "pieces", decodeBytes(t, encodeBytes(t, d)), b.source, target, ApplyOptions{Memory: memory})
+		if need.Memory+need.Scratch != want || (need.Scratch == 0) != (memory == 0) {
+			t.Errorf("memory %d: need %+v, want %d of one or the other", memory, need, want)
+		}
 	}
-	strict, _, file := measuring(t, d, b.source, ApplyOptions{Strict: true})
+	strict, _, file := measuring(t, d, b.source, ApplyOptions{Strict: true, Memory: 300_000})
 	if !bytes.Equal(strict, target) || file < 400_000 {
 		t.Errorf("strict: scratch file of %d bytes", file)
 	}
 }
 
-// A patch inside takes memory beside the compressor outside, if it is made late.
+// A nested delta that is compressed is looked into. One that depends on the source is
+// not: what it needs shows itself later.
+func TestNeedComputed(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(1000))
+	plain := b.pieces()
+	table := b.content[plain.Recipe.Params[0].Item]
+	source := plain.Recipe.Params[1].Item
+	for open, delta := range map[bool]*Item{false: b.gunzip(table), true: b.bsdiff(table, b.copySource(0, 1000))} {
+		d, target := b.diff(0, LittleEndian, b.item(b.content[plain], Nested(delta, source)))
+		need, err := Needs(d, bytes.NewReader(b.source), 0)
+		if err != nil || need.Open != open {
+			t.Errorf("open: got %+v, %v, want %v", need, err, open)
+		}
+		got, took, _ := measuring(t, d, b.source, ApplyOptions{})
+		if !bytes.Equal(got, target) || !open && (took.Memory > need.Memory || took.Scratch > need.Scratch) {
+			t.Errorf("open %v: took %+v, predicted %+v", open, took, need)
+		}
+	}
+}
+
+// The less memory there is, the more scratch space is taken: what is fresh is staged
+// there, and patches are applied before the compressor needs its memory.
 func TestSupplyMemory(t *testing.T) {
 	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(200_000))
 	var err error
@@ -207,19 +241,25 @@ func TestSupplyMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := b.copySource(0, len(b.source))
-	patched := b.bsdiff(append([]byte("in front "), b.source...), all)
-	nested := b.nested(LittleEndian, b.concat(all, patched), func(inner *builder) []*Item {
-		return []*Item{inner.copySource(0, 200_000), inner.copySource(200_000, 200_000)}
+	var parts []*Item
+	for i := range 2 {
+		fresh := b.gunzip(b.text(100_000))
+		content := append([]byte{byte(i)}, b.source...)
+		parts = append(parts, b.bsdiff(content, b.concat(all, fresh)))
+	}
+	const pack, fresh = 200_001, 100_000
+	nested := b.nested(LittleEndian, b.concat(all, parts[0], parts[1]), func(inner *builder) []*Item {
+		return []*Item{inner.copySource(0, 200_000), inner.copySource(200_000, pack), inner.copySource(200_000+pack, pack)}
 	})
 	d, target := b.diff(0, LittleEndian, b.compress(nested, 3))
 	opts := ApplyOptions{Zstd: needZstd(t)}
-	late := checkNeed(t, "late", d, b.source, target, opts)
-	opts.Memory = late.Memory - 1
-	early := checkNeed(t, "early", d, b.source, target, opts)
-	if early.Memory >= late.Memory {
-		t.Errorf("needs %d bytes early, %d late", early.Memory, late.Memory)
+	for _, scratch := range []int64{pack, pack + fresh, 2 * pack, 2*pack + fresh} {
+		need := checkNeed(t, "compressed", d, b.source, target, opts)
+		if need.Scratch != scratch || opts.Memory > 0 && need.Memory > opts.Memory {
+			t.Errorf("memory %d: need %+v", opts.Memory, need)
+		}
+		opts.Memory = need.Memory - 1
 	}
-	opts.Memory = early.Memory - 1
 	wrote := false
 	err = Apply(writerFunc(func(p []byte) (int, error) { wrote = true; return len(p), nil }), d,
 		bytes.NewReader(b.source), int64(len(b.source)), opts)
@@ -232,12 +272,13 @@ func TestSupplyMemory(t *testing.T) {
 func TestScratchSpace(t *testing.T) {
 	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(1000))
 	d, target := b.diff(0, LittleEndian, b.asset([]byte("first")), b.pieces())
-	need := checkNeed(t, "pieces", d, b.source, target, ApplyOptions{})
+	opts := ApplyOptions{Memory: 300_000, Scratch: scratch(t)}
+	need := checkNeed(t, "pieces", d, b.source, target, opts)
 	defer func(f func(*os.File) (int64, bool)) { freeSpace = f }(freeSpace)
 	for _, free := range []int64{need.Scratch, need.Scratch - 1} {
 		freeSpace = func(*os.File) (int64, bool) { return free, true }
 		var out bytes.Buffer
-		err := Apply(&out, d, bytes.NewReader(b.source), d.SourceLength, ApplyOptions{Scratch: scratch(t)})
+		err := Apply(&out, d, bytes.NewReader(b.source), d.SourceLength, opts)
 		if free == need.Scratch && (err != nil || !bytes.Equal(out.Bytes(), target)) {
 			t.Errorf("just enough: %v", err)
 		}

@@ -4,6 +4,7 @@ package pamz
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ type store interface {
 	Truncate(size int64) error
 }
 
-// extent is a range of an arena.
+// extent is a range of an arena: of its file, or, with a start below zero, in memory.
 type extent struct{ start, size int64 }
 
 func (e extent) compare(o extent) int {
@@ -76,8 +77,14 @@ func (e extent) compare(o extent) int {
 }
 
 // arena gives out room in one scratch file, so that many pieces need neither
-// many descriptors nor more space than what is in use at a time.
+// many descriptors nor more space than what is in use at a time. Some of it lies in
+// memory instead.
 type arena struct {
+	quick  int64               // bytes of memory that are left
+	take   func(n int64) error // called with bytes of memory that are taken, or given back
+	blocks map[int64]*block    // extents in memory
+	last   int64               // start of the last of them
+
 	open  func() (*os.File, error)
 	store store
 	end   int64    // of the last extent in use
@@ -110,6 +117,70 @@ func (a *arena) alloc(size int64) (extent, error) {
 	a.end += size
 	a.most = max(a.most, a.end)
 	return e, nil
+}
+
+// hold returns room in memory, if there is enough, else what alloc does.
+func (a *arena) hold(size int64) (extent, error) {
+	if size > a.quick {
+		return a.alloc(size)
+	}
+	if err := a.take(size); err != nil {
+		return extent{}, err
+	}
+	a.quick -= size
+	b := &block{}
+	if _, dry := a.store.(notThere); !dry && size > 0 {
+		// Not the collector's: it comes and goes at once.
+		data, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+		if err != nil {
+			return extent{}, fmt.Errorf("memory: %w", err)
+		}
+		b.data = data
+	}
+	if a.blocks == nil {
+		a.blocks = map[int64]*block{}
+	}
+	a.last--
+	a.blocks[a.last] = b
+	return extent{a.last, size}, nil
+}
+
+// drop gives room in memory back.
+func (a *arena) drop(e extent) error {
+	b := a.blocks[e.start]
+	delete(a.blocks, e.start)
+	a.quick += e.size
+	if err := a.take(-e.size); err != nil {
+		return err
+	}
+	return b.free()
+}
+
+// block is content in memory. After free it is empty, so that whoever still holds
+// it reads nothing.
+type block struct{ data []byte }
+
+func (b *block) ReadAt(p []byte, off int64) (int, error) {
+	if b.data == nil {
+		return 0, errNotThere
+	}
+	return bytes.NewReader(b.data).ReadAt(p, off)
+}
+
+func (b *block) WriteAt(p []byte, off int64) (int, error) {
+	if n := copy(b.data[min(off, int64(len(b.data))):], p); n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return len(p), nil
+}
+
+func (b *block) free() error {
+	if b.data == nil {
+		return nil
+	}
+	data := b.data
+	b.data = nil
+	return syscall.Munmap(data)
 }
 
 // create makes the scratch file.
@@ -157,6 +228,9 @@ var freeSpace = func(f *os.File) (int64, bool) {
 
 // free gives an extent back.
 func (a *arena) free(e extent) error {
+	if e.start < 0 {
+		return a.drop(e)
+	}
 	if e.size == 0 {
 		return nil
 	}
@@ -179,16 +253,27 @@ func (a *arena) free(e extent) error {
 }
 
 func (a *arena) reader(e extent) io.ReaderAt {
+	if e.start < 0 {
+		return a.blocks[e.start]
+	}
 	return io.NewSectionReader(a.store, e.start, e.size)
 }
 
 // writer returns a buffered writer that fills e from its start.
 func (a *arena) writer(e extent) *bufio.Writer {
+	if e.start < 0 {
+		return bufio.NewWriterSize(io.NewOffsetWriter(a.blocks[e.start], 0), copySize)
+	}
 	return bufio.NewWriterSize(io.NewOffsetWriter(a.store, e.start), copySize)
 }
 
-// close gives the scratch file's space back.
+// close gives everything back.
 func (a *arena) close() error {
+	for _, b := range a.blocks {
+		if err := b.free(); err != nil {
+			return err
+		}
+	}
 	if c, ok := a.store.(io.Closer); ok {
 		return c.Close()
 	}

@@ -15,9 +15,10 @@ const (
 type viewer struct {
 	work  int64
 	items int
+	size  int64 // of one content
 }
 
-func newViewer() *viewer { return &viewer{viewWork, viewItems} }
+func newViewer() *viewer { return &viewer{viewWork, viewItems, viewSize} }
 
 // nested decodes the delta inside it, an item of d whose recipe is OpNested.
 func (v *viewer) nested(d *Diff, it *Item) (*Diff, error) {
@@ -39,7 +40,7 @@ func (v *viewer) content(d *Diff, it *Item) (*io.SectionReader, error) {
 		return nil, err
 	}
 	a := newApplier(d, ApplyOptions{})
-	a.arena.store = &memory{limit: viewSize}
+	a.arena.store = &memory{limit: v.size}
 	a.work = v.work
 	defer func() { v.work = a.work }()
 	view, err := a.newScope(d, &info{}, io.NewSectionReader(zeros{}, 0, 0), 0).open(it)
