@@ -48,6 +48,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	MaxArgs: 2,
 	Flags: []tool.Flag{
 		&tool.String{Name: "format", Arg: "FORMAT", Value: "pamz", Help: "pamz, or bsdiff40: one plain patch between the files as they are"},
+		&tool.Level{Value: plan.DefaultEffort, Help: "fast ... small"},
 		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs"},
 		&tool.Strings{Name: "source-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) SOURCE"},
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
@@ -94,6 +95,9 @@ func run(c *tool.Context) error {
 		Load:         c.Load,
 		Scratch:      c.Scratch,
 		Note:         func(s string) { c.Warnf("%s", s) },
+	}
+	if o.Effort, err = c.Level(); err != nil {
+		return err
 	}
 	if o.SourceLayouts, err = layouts(c, "source-layout"); err != nil {
 		return err

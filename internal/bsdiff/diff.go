@@ -52,7 +52,7 @@ func Diff(old []byte, sa []int32, new []byte, opt Options) *Patch {
 	if len(sa) != len(old) || len(old) > MaxSize || len(new) > MaxSize {
 		panic("bsdiff: sizes out of range")
 	}
-	return assemble(old, new, newMatcher(newIndex(old, sa), new, opt).path())
+	return assemble(old, new, newMatcher(newIndex(old, sa), old, new, opt).path())
 }
 
 // assemble makes the patch of a path.

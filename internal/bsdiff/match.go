@@ -87,8 +87,10 @@ type junction struct {
 // matcher finds the cheapest path.
 type matcher struct {
 	*index
-	new       []byte
-	longRun   int // matches from which on nothing else is looked for, in bytes
+	old, new  []byte
+	parts     []part // of old, that the index has; nil: all of it
+	copies    []Copy // that are still to come
+	longRun   int    // matches from which on nothing else is looked for, in bytes
 	diffs     *differences
 	literals  *literals
 	active    []state // paths that may become part of the best one
@@ -104,9 +106,10 @@ type matcher struct {
 	hasFrom int
 }
 
-func newMatcher(x *index, new []byte, opt Options) *matcher {
+func newMatcher(x *index, old, new []byte, opt Options) *matcher {
 	m := &matcher{
 		index:     x,
+		old:       old,
 		new:       new,
 		longRun:   opt.Effort.longRun(),
 		diffs:     newDifferences(),
@@ -115,7 +118,7 @@ func newMatcher(x *index, new []byte, opt Options) *matcher {
 		hasFrom:   -64,
 		lastFresh: none,
 	}
-	if len(x.text) > 0 {
+	if len(old) > 0 {
 		// A patch starts on diagonal 0, free of charge.
 		m.active = append(m.active, state{prev: none, id: none, at: -history})
 	}
@@ -126,6 +129,9 @@ func newMatcher(x *index, new []byte, opt Options) *matcher {
 func (m *matcher) path() []segment {
 	search, limit := 0, maxSegments
 	for i := 0; i < len(m.new); {
+		if end := m.known(i); end > 0 {
+			search = max(search, end-gram/2)
+		}
 		if i >= search {
 			search = i + m.search(i)
 		}
@@ -230,8 +236,8 @@ func (m *matcher) follow(s *state, i int) {
 	if int(s.run) > i {
 		return
 	}
-	if p := i + s.diag; p >= 0 && p < len(m.text) {
-		s.run = int32(i + matchLen(m.text[p:], m.new[i:]))
+	if p := i + s.diag; p >= 0 && p < len(m.old) {
+		s.run = int32(i + matchLen(m.old[p:], m.new[i:]))
 	}
 }
 
@@ -326,10 +332,10 @@ func (m *matcher) step(i int) {
 		gap, last, v := i-int(s.at), s.gap, byte(0)
 		s.last <<= 1
 		if i >= int(s.run) {
-			if p := i + s.diag; p < 0 || p >= len(m.text) {
+			if p := i + s.diag; p < 0 || p >= len(m.old) {
 				s.cost += costNever
 			} else {
-				v = m.new[i] - m.text[p]
+				v = m.new[i] - m.old[p]
 			}
 		}
 		if v == 0 {
@@ -399,7 +405,7 @@ func (m *matcher) wake(i int, j *junction) {
 			continue
 		}
 		p := i + d.diag
-		if p < 0 || p+wake > len(m.text) || binary.LittleEndian.Uint32(m.text[p:]) != want {
+		if p < 0 || p+wake > len(m.old) || binary.LittleEndian.Uint32(m.old[p:]) != want {
 			m.idle[n] = d
 			n++
 			continue
@@ -451,19 +457,17 @@ func (m *matcher) search(i int) int {
 	}
 	// The strings most like this one: what follows them is like what follows it.
 	if left >= gram {
-		m.enter(int(m.sa[rank-1])-i, i, i+left)
+		longest = max(longest, m.match(rank-1, i, left))
 	}
 	if right >= gram {
-		m.enter(int(m.sa[rank])-i, i, i+right)
+		longest = max(longest, m.match(rank, i, right))
 	}
 	// Where there are many, as in tables, those near the place where the best
 	// path is belong to the same table.
 	if longest < common && len(m.active) > 0 {
-		first, second := m.nearest(rank, i+m.active[m.best].diag)
+		first, second := m.nearest(rank, m.sortedAt(i+m.active[m.best].diag))
 		for _, k := range [...]int{first, second} {
-			if n := matchLen(s[:longest], m.text[m.sa[k]:]); n >= gram {
-				m.enter(int(m.sa[k])-i, i, i+n)
-			}
+			m.match(k, i, matchLen(s[:longest], m.text[m.sa[k]:]))
 		}
 	}
 	if longest >= m.longRun {
@@ -513,7 +517,7 @@ func (m *matcher) enter(diag, i, run int) {
 	rest, later := int64(0), i+gapFree
 	from := max(m.ringFrom, i-history+1, -diag)
 	for e := i - 1; e >= from && rest < backCost; e-- {
-		v := m.new[e] - m.text[e+diag]
+		v := m.new[e] - m.old[e+diag]
 		if gap := later - e; v != 0 {
 			rest += m.diffs.differ(gap, uint8(min(gap, gapExact)), v)
 			if later > i {
@@ -524,7 +528,7 @@ func (m *matcher) enter(diag, i, run int) {
 		} else if gap <= gapExact {
 			rest += m.diffs.same(gap, uint8(gap))
 		}
-		if e == from || m.new[e-1] != m.text[e-1+diag] {
+		if e == from || m.new[e-1] != m.old[e-1+diag] {
 			m.enterAt(&s, int32(e), &m.ring[e%history], rest)
 		}
 	}

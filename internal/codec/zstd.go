@@ -324,13 +324,12 @@ func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 	return best, nil
 }
 
-// CompressBehind returns src as the blocks of a zstd frame, at the highest level,
-// that refer to prefix as if it were content of the same frame. Behind a frame
+// CompressBehind returns src as the blocks of a zstd frame of that level that refer to prefix as if it were content of the same frame. Behind a frame
 // header (RFC 8878 section 3.1.1.1) with the window windowLog, and behind raw
 // blocks that hold prefix, they make a frame that any decoder reads, without a
 // dictionary. The window must cover prefix and src.
-func (z *Zstd) CompressBehind(prefix, src []byte, windowLog int) ([]byte, error) {
-	frame, err := z.compressWith(prefix, src, zstdParam{zstdLevel, 22}, zstdParam{zstdWindowLog, int32(windowLog)}, zstdParam{zstdContentSize, 0})
+func (z *Zstd) CompressBehind(prefix, src []byte, level, windowLog int) ([]byte, error) {
+	frame, err := z.compressWith(prefix, src, zstdParam{zstdLevel, int32(level)}, zstdParam{zstdWindowLog, int32(windowLog)}, zstdParam{zstdContentSize, 0})
 	if err != nil {
 		return nil, err
 	}

@@ -71,12 +71,12 @@ func (m *maker) compress(fresh, old []byte, sites []site, budget int) (*frame, e
 	var err error
 	log := window(len(prefix) + len(fresh))
 	if len(prefix) > 0 && len(prefix)+len(fresh) <= 1<<log {
-		if behind, err = m.Zstd.CompressBehind(prefix, fresh, log); err != nil {
+		if behind, err = m.Zstd.CompressBehind(prefix, fresh, m.effort.fresh, log); err != nil {
 			return nil, err
 		}
 	}
 	if behind == nil || len(fresh) < sureFresh {
-		if alone, err = m.Zstd.Compress(fresh, freshLevel, window(len(fresh))); err != nil {
+		if alone, err = m.Zstd.Compress(fresh, m.effort.fresh, window(len(fresh))); err != nil {
 			return nil, err
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
-	"swudelta/internal/suffix"
 )
 
 const (
@@ -24,8 +23,8 @@ const (
 	// maxNumber is the greatest number that the stock library takes in region,
 	// all_zero and zstd_compression.
 	maxNumber = math.MaxInt32
-	// freshLevel is the level of zstd for fresh bytes: the highest.
-	freshLevel = 22
+	// tableLevel is the level of zstd for the table.
+	tableLevel = 22
 )
 
 // image returns the item that makes the content of p, which has the given
@@ -45,7 +44,7 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
 		idx = newIndex(old.data)
 	}
-	pieces := divide(idx, target, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
+	pieces := divide(idx, target, thresholds{copy: m.effort.copy, zero: 16 << 10, repeat: 8 << 10})
 	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
 	made, err := m.matchPacks(idx, target, pieces, h, budget)
 	if err != nil {
@@ -112,6 +111,9 @@ func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piec
 		}
 		item, err := k.item(target, old.data)
 		if err != nil {
+			return nil, err
+		}
+		if item, err = m.alone(item, baseItem); err != nil {
 			return nil, err
 		}
 		items = append(items, item)
@@ -294,7 +296,7 @@ func pieceLen(p piece) int { return p.n }
 
 // matchPacks makes the packs that fit the device and finds their patches.
 func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, budget int) ([]*madePack, error) {
-	packs := makePacks(old, target, pieces, h, budget)
+	packs := makePacks(old, target, pieces, h, budget, m.effort.oldShare)
 	made := make([][]*madePack, len(packs))
 	n := m.workers(packs)
 	spaces := make(chan *workspace, n) // one for each worker
@@ -304,7 +306,7 @@ func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, 
 	err := parallel(len(packs), n, func(i int) error {
 		w := <-spaces
 		defer func() { spaces <- w }()
-		k, err := w.match(packs[i], old.data, target, budget, m.bzip2)
+		k, err := w.match(packs[i], old, target, budget, m)
 		if k != nil || err != nil {
 			made[i] = append(made[i], k)
 			return err
@@ -314,7 +316,7 @@ func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, 
 		c := newChooser(old, target, h)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
 			half.ranges = c.choose(half.material, max(budget-2*half.newSize(), 0))
-			k, err := w.match(half, old.data, target, math.MaxInt, m.bzip2)
+			k, err := w.match(half, old, target, math.MaxInt, m)
 			if err != nil {
 				return err
 			}
@@ -333,19 +335,19 @@ var directRuns = []int{64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10}
 // workspace is memory that is used for one pack after the other.
 type workspace struct {
 	from []byte
-	sa   []int32
+	diff bsdiff.Workspace
 }
 
 // match finds the patch of a pack. It returns nil if a device with budget bytes
 // for both sides cannot apply it.
-func (w *workspace) match(p *pack, old, target []byte, budget int, compress bsdiff.Compressor) (*madePack, error) {
+func (w *workspace) match(p *pack, old *index, target []byte, budget int, m *maker) (*madePack, error) {
 	from := w.from[:0]
 	for _, r := range p.ranges {
-		from = append(from, old[r.from:r.to]...)
+		from = append(from, old.data[r.from:r.to]...)
 	}
 	to := slices.Concat(p.parts(target)...)
-	w.from, w.sa = from, suffix.Array(w.sa, from)
-	whole := bsdiff.Diff(from, w.sa, to, bsdiff.Options{})
+	w.from = from
+	whole := w.diff.Diff(from, to, p.copies(old, target), bsdiff.Options{Effort: m.effort.match})
 	near := insertions(whole, p.ranges, bsdiff.FreshRun)
 	for _, least := range directRuns {
 		patch, runs := whole.CutFresh(least)
@@ -358,7 +360,7 @@ func (w *workspace) match(p *pack, old, target []byte, budget int, compress bsdi
 		whole = nil // it is large
 		var encoded bytes.Buffer
 		var err error
-		k.sizes, err = patch.Encode(&encoded, compress)
+		k.sizes, err = patch.Encode(&encoded, m.bzip2)
 		k.patch = encoded.Bytes()
 		return k, err
 	}
@@ -406,6 +408,20 @@ func (k *madePack) item(target, old []byte) (*pamz.Item, error) {
 	}
 	sum, n := sumOf(k.parts(target)...)
 	return pamz.NewItem(n, sum, pamz.BSDiff(pamz.NewAsset(k.patch), from)), nil
+}
+
+// alone returns the item inside a delta of its own.
+func (m *maker) alone(item, base *pamz.Item) (*pamz.Item, error) {
+	delta, err := m.encode(&pamz.Diff{
+		TargetLength: item.Length, TargetSHA256: item.SHA256,
+		SourceLength: base.Length, SourceSHA256: base.SHA256,
+		Chunks: []*pamz.Item{item},
+	}, false)
+	if err != nil {
+		return nil, err
+	}
+	source := pamz.NewItem(base.Length, base.SHA256, pamz.CopySource(0))
+	return pamz.NewItem(item.Length, item.SHA256, pamz.Nested(delta, source)), nil
 }
 
 // copies returns the items that copy ranges of the old side, and their content.
@@ -475,7 +491,7 @@ func (m *maker) encode(d *pamz.Diff, compress bool) (*pamz.Item, error) {
 	if !compress {
 		return asset, nil
 	}
-	frame, err := m.Zstd.Compress(b.Bytes(), freshLevel, 0)
+	frame, err := m.Zstd.Compress(b.Bytes(), tableLevel, 0)
 	if err != nil {
 		return nil, err
 	}

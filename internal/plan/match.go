@@ -130,9 +130,8 @@ type piece struct {
 
 func (p piece) end() int { return p.at + p.n }
 
-// thresholds are the shortest runs that become entries of the table of their
-// own. Each entry costs about 55 bytes, of which a digest of 32 cannot be
-// compressed, and saves the device the memory to hold the run in a pack.
+// thresholds are the shortest runs, in bytes, that become entries of the table of
+// their own.
 type thresholds struct{ copy, zero, repeat int }
 
 // divide cuts the target into long runs that need no pack, and the rest.

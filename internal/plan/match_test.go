@@ -153,7 +153,7 @@ func TestMakePacks(t *testing.T) {
 	idx := newIndex(old)
 	pieces := []piece{{from: fromPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
-		packs := makePacks(idx, target, pieces, newHints(nil, nil), budget)
+		packs := makePacks(idx, target, pieces, newHints(nil, nil), budget, 1.2)
 		at := 0
 		covered := 0
 		for i, p := range packs {

@@ -5,6 +5,8 @@ package plan
 import (
 	"cmp"
 	"slices"
+
+	"swudelta/internal/bsdiff"
 )
 
 // pack is a piece of work for bsdiff: changed material from all over the
@@ -44,8 +46,6 @@ func (s span) len() int { return s.to - s.from }
 const (
 	// blockSize is the granularity in which old ranges are chosen, in bytes.
 	blockSize = 4096
-	// oldShare is how much old side a pack may need for each byte of new side.
-	oldShare = 1.2
 	// rangeCost is what an old range costs in the delta, in bytes: 57 for the
 	// item that names it.
 	rangeCost = 57
@@ -57,14 +57,17 @@ const (
 	// strangeRun is the shortest stretch without an anchor of the old side that
 	// counts, in bytes.
 	strangeRun = 256
+	// copyRun is the shortest run that both sides of a pack have for which matching
+	// does not need to look, in bytes.
+	copyRun = 2 << 10
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
-	mergeGap = 256 << 10
+	mergeGap = 1 << 20
 )
 
 // makePacks distributes the pieces that need a pack over packs whose old and
 // new side together are likely to take at most budget bytes.
-func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int) []*pack {
+func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int, oldShare float64) []*pack {
 	var material []piece
 	for _, p := range pieces {
 		if p.from == fromPack {
@@ -93,6 +96,30 @@ func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int) 
 		p.ranges = c.choose(p.material, budget-p.load)
 	}
 	return packs
+}
+
+// copies returns the runs of at least copyRun bytes that both sides of the pack
+// have.
+func (p *pack) copies(old *index, target []byte) []bsdiff.Copy {
+	var out []bsdiff.Copy
+	at := 0
+	for _, m := range p.material {
+		for _, run := range longCopies(old, target, m.at, m.end(), copyRun) {
+			if run.from != fromOld {
+				continue
+			}
+			base := 0
+			for _, r := range p.ranges {
+				from, to := max(run.off, r.from), min(run.off+run.n, r.to)
+				if from < to {
+					out = append(out, bsdiff.Copy{New: at + run.at - m.at + from - run.off, Old: base + from - r.from, Len: to - from})
+				}
+				base += r.len()
+			}
+		}
+		at += m.n
+	}
+	return out
 }
 
 // strangers returns the stretches of material, in the order of the target, that

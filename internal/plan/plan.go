@@ -54,6 +54,8 @@ type Options struct {
 	// Memory bounds the memory that is used here, in bytes. Default:
 	// DefaultMemory.
 	Memory int64
+	// Effort is the level of effort: 0 (fast) to 9 (small).
+	Effort int
 	// Workers is the number of packs worked on at the same time. It does not
 	// change the delta. Default: the number of processors.
 	Workers int
@@ -73,6 +75,10 @@ type Options struct {
 	// Note receives what the user should know about the inputs.
 	Note func(string)
 }
+
+// leastCopy is the shortest run of the old side, in bytes, that is tried as an
+// entry of the table for want of temporary space on the device.
+const leastCopy = 8 << 10
 
 // minPack is the smallest useful sum of both sides of a pack, in bytes.
 const minPack = 1 << 20
@@ -109,6 +115,7 @@ type maker struct {
 	source, target Input
 	old            []*payload
 	index          *index // of the content of all of old, end to end
+	effort         effort
 	result         Result
 }
 
@@ -134,7 +141,7 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	m := &maker{Options: o, source: source, target: target}
+	m := &maker{Options: o, source: source, target: target, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
 	if source.Size == 0 {
 		return nil, fault.Dataf("the source is empty: a device cannot apply a delta to nothing")
 	}
@@ -169,8 +176,9 @@ func Make(source, target Input, o Options) (*Result, error) {
 }
 
 // fit makes the delta, with packs that are small enough for the device. What it
-// costs there is known only in the end, so too large a delta is made again with
-// smaller packs.
+// costs there is known only in the end, so a delta that needs too much memory is
+// made again with smaller packs, and one that needs too much temporary space with
+// shorter runs left out of packs.
 func (m *maker) fit(members []*payload) error {
 	budget := m.DeviceMemory - processMemory
 	for {
@@ -196,6 +204,10 @@ func (m *maker) fit(members []*payload) error {
 		}
 		m.explainf("device: memory %d temporary space %d", m.result.DeviceMemory, m.result.DeviceTmp)
 		if m.DeviceTmp > 0 && m.result.DeviceTmp > m.DeviceTmp {
+			if m.effort.copy > leastCopy {
+				m.effort.copy = max(m.effort.copy/4, leastCopy)
+				continue
+			}
 			return fault.Dataf("%w: applying the delta takes %d bytes of temporary space, and the device has %d", ErrDevice, m.result.DeviceTmp, m.DeviceTmp)
 		}
 		over := m.result.DeviceMemory - m.DeviceMemory

@@ -31,8 +31,9 @@ func options(t testing.TB) Options {
 		t.Skip(err)
 	}
 	return Options{
-		Zstd: z,
-		Load: io.ReadAll,
+		Effort: DefaultEffort,
+		Zstd:   z,
+		Load:   io.ReadAll,
 		Scratch: func() (*os.File, error) {
 			f, err := os.CreateTemp(t.TempDir(), "scratch")
 			if err == nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Flag is one of String, Strings, Bool, Int and Size.
+// Flag is one of String, Strings, Bool, Int, Size and Level.
 type Flag interface {
-	cli() cli.Flag
+	cli() []cli.Flag
 	help() (names []string, arg, text string)
 }
 
@@ -45,6 +45,12 @@ type Size struct {
 	Help             string
 }
 
+// Level is the flags -0 to -9, of which one may be given. Value is the default.
+type Level struct {
+	Value int
+	Help  string
+}
+
 func aliases(short string) []string {
 	if short == "" {
 		return nil
@@ -52,19 +58,27 @@ func aliases(short string) []string {
 	return []string{short}
 }
 
-func (f *String) cli() cli.Flag {
-	return &cli.StringFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}
+func (f *String) cli() []cli.Flag {
+	return []cli.Flag{&cli.StringFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}}
 }
-func (f *Strings) cli() cli.Flag {
-	return &cli.StringSliceFlag{Name: f.Name, Aliases: aliases(f.Short)}
+func (f *Strings) cli() []cli.Flag {
+	return []cli.Flag{&cli.StringSliceFlag{Name: f.Name, Aliases: aliases(f.Short)}}
 }
-func (f *Bool) cli() cli.Flag { return &cli.BoolFlag{Name: f.Name, Aliases: aliases(f.Short)} }
-func (f *Int) cli() cli.Flag {
-	return &cli.IntFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}
+func (f *Bool) cli() []cli.Flag {
+	return []cli.Flag{&cli.BoolFlag{Name: f.Name, Aliases: aliases(f.Short)}}
 }
-func (f *Size) cli() cli.Flag {
+func (f *Int) cli() []cli.Flag {
+	return []cli.Flag{&cli.IntFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}}
+}
+func (f *Size) cli() []cli.Flag {
 	v := sizeValue(f.Value)
-	return &cli.GenericFlag{Name: f.Name, Aliases: aliases(f.Short), Value: &v}
+	return []cli.Flag{&cli.GenericFlag{Name: f.Name, Aliases: aliases(f.Short), Value: &v}}
+}
+func (f *Level) cli() (list []cli.Flag) {
+	for i := range 10 {
+		list = append(list, &cli.BoolFlag{Name: strconv.Itoa(i)})
+	}
+	return list
 }
 
 func names(name, short string) []string {
@@ -118,6 +132,10 @@ func (f *Size) help() ([]string, string, string) {
 		arg = "SIZE"
 	}
 	return names(f.Name, f.Short), arg, text
+}
+
+func (f *Level) help() ([]string, string, string) {
+	return []string{"-0 ... -9"}, "", fmt.Sprintf("%s (default -%d)", f.Help, f.Value)
 }
 
 // sizeValue is a number of bytes as a flag.

@@ -18,6 +18,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -139,7 +140,7 @@ func isNegative(arg string) bool {
 func app(cmd *Command, args []string) *cli.App {
 	flags := make([]cli.Flag, 0, len(cmd.Flags)+5)
 	for _, f := range allFlags(cmd) {
-		flags = append(flags, f.cli())
+		flags = append(flags, f.cli()...)
 	}
 	a := &cli.App{
 		Name:                      cmd.Name,
@@ -232,6 +233,29 @@ func (c *Context) Size(name string) int64 {
 		return int64(*v)
 	}
 	return 0
+}
+
+// Level returns the value of the command's Level flag.
+func (c *Context) Level() (int, error) {
+	level := -1
+	for _, f := range c.cmd.Flags {
+		f, ok := f.(*Level)
+		if !ok {
+			continue
+		}
+		for i := range 10 {
+			switch set := c.cli.Bool(strconv.Itoa(i)); {
+			case set && level >= 0:
+				return 0, Usagef("-%d and -%d: want one of them", level, i)
+			case set:
+				level = i
+			}
+		}
+		if level < 0 {
+			level = f.Value
+		}
+	}
+	return level, nil
 }
 
 // IsSet reports whether the flag was given.

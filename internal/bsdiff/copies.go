@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+
+package bsdiff
+
+import (
+	"slices"
+	"sort"
+
+	"swudelta/internal/suffix"
+)
+
+// Copy is a run of Len bytes that lies at Old in the old side and at New in the
+// new side.
+type Copy struct{ New, Old, Len int }
+
+// Workspace is memory that serves one patch after the other.
+type Workspace struct {
+	text []byte
+	sa   []int32
+}
+
+// Diff finds a patch as the function [Diff] does. The copies, which are sorted by
+// New and do not overlap in it, are known before: they are candidates, and what
+// they have of the old side is of no other use. It need not be sorted, which is
+// what large old sides cost most of the time.
+func (w *Workspace) Diff(old, new []byte, copies []Copy, opt Options) *Patch {
+	if len(old) > MaxSize || len(new) > MaxSize {
+		panic("bsdiff: sizes out of range")
+	}
+	parts := remainder(len(old), copies)
+	text := old
+	if len(parts) != 1 || parts[0].n < len(old) {
+		w.text = w.text[:0]
+		for _, p := range parts {
+			w.text = append(w.text, old[p.old:p.old+p.n]...)
+		}
+		text = w.text
+	}
+	w.sa = suffix.Array(w.sa, text)
+	m := newMatcher(newIndex(text, w.sa), old, new, opt)
+	m.parts, m.copies = parts, copies
+	return assemble(old, new, m.path())
+}
+
+// edge is what the ends of a copy leave of the old side on either side, in bytes,
+// for what begins or ends near them.
+const edge = 256
+
+// part is a range of the old side that is sorted.
+type part struct {
+	at  int // offset in the sorted text
+	old int // offset in the old side
+	n   int // bytes
+}
+
+// remainder returns the parts of an old side that no copy has.
+func remainder(size int, copies []Copy) []part {
+	taken := slices.Clone(copies)
+	slices.SortFunc(taken, func(a, b Copy) int { return a.Old - b.Old })
+	var parts []part
+	at, done := 0, 0
+	add := func(to int) {
+		if done < to {
+			parts = append(parts, part{at, done, to - done})
+			at += to - done
+		}
+	}
+	for _, c := range taken {
+		if from, to := c.Old+edge, c.Old+c.Len-edge; from < to && to > done {
+			add(from)
+			done = max(done, to)
+		}
+	}
+	add(size)
+	return parts
+}
+
+// oldAt returns where a position of the sorted text lies in the old side, and how
+// many bytes from there on are sorted.
+func (m *matcher) oldAt(p int) (at, room int) {
+	if m.parts == nil {
+		return p, len(m.old) - p
+	}
+	k := sort.Search(len(m.parts), func(i int) bool { return m.parts[i].at > p }) - 1
+	q := m.parts[k]
+	return q.old + p - q.at, q.at + q.n - p
+}
+
+// sortedAt returns the position of the sorted text that is next to one of the old
+// side.
+func (m *matcher) sortedAt(p int) int {
+	if len(m.parts) == 0 {
+		return p
+	}
+	k := max(sort.Search(len(m.parts), func(i int) bool { return m.parts[i].old > p })-1, 0)
+	q := m.parts[k]
+	return q.at + min(max(p-q.old, 0), q.n)
+}
+
+// match makes the suffix of a rank, of whose bytes those from i on match n, a
+// candidate, and returns how many do in the old side.
+func (m *matcher) match(rank, i, n int) int {
+	at, room := m.oldAt(int(m.sa[rank]))
+	if n >= room {
+		n = matchLen(m.old[at:], m.new[i:]) // across the end of the part, or not
+	}
+	if n >= gram {
+		m.enter(at-i, i, i+n)
+	}
+	return n
+}
+
+// known makes the copy that i lies in a candidate. It returns where the copy
+// ends, or 0 if there is none.
+func (m *matcher) known(i int) int {
+	for len(m.copies) > 0 && m.copies[0].New+m.copies[0].Len <= i {
+		m.copies = m.copies[1:]
+	}
+	if len(m.copies) == 0 || m.copies[0].New > i {
+		return 0
+	}
+	c := m.copies[0]
+	m.copies = m.copies[1:]
+	m.enter(c.Old-c.New, i, c.New+c.Len)
+	return c.New + c.Len
+}
