@@ -91,7 +91,10 @@ func (m *maker) compress(fresh, old []byte, sites []site, budget int) (*frame, e
 		return nil, err
 	}
 	size := len(behind) + encoded.Len() + rangeCost*len(ranges) + prefixCost
-	m.explainf("fresh bytes %d: %d alone, %d behind %d bytes of old content from %d ranges", len(fresh), len(alone), size, len(prefix), len(ranges))
+	if alone != nil {
+		m.explainf("fresh bytes %d: %d alone", len(fresh), len(alone))
+	}
+	m.explainf("fresh bytes %d: %d behind %d bytes of old content from %d ranges", len(fresh), size, len(prefix), len(ranges))
 	if alone != nil && size >= len(alone) {
 		return plain, nil
 	}

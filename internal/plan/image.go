@@ -44,7 +44,7 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
 		idx = newIndex(old.data)
 	}
-	pieces := divide(idx, target, thresholds{copy: m.effort.copy, zero: 16 << 10, repeat: 8 << 10})
+	pieces := divide(idx, target, thresholds{copy: m.effort.copy, zero: 128 << 10, repeat: 8 << 10})
 	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
 	made, err := m.matchPacks(idx, target, pieces, h, budget)
 	if err != nil {
@@ -60,7 +60,11 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		}
 		near = append(near, k.near...)
 	}
+	before := m.result // of other members
 	m.account(pieces, made, len(fresh))
+	m.explainf("content %d: runs of the source %d, zeros %d, repeats %d, in packs %d, fresh %d", len(target),
+		m.result.Copied-before.Copied, m.result.Zeros-before.Zeros, m.result.Repeats-before.Repeats, m.result.Packed-before.Packed, len(fresh))
+	ranges, sizes := 0, bsdiff.Sizes{}
 	var coded *frame // nil: there are no fresh bytes
 	if len(fresh) > 0 {
 		// It takes much memory, which Go's collector does not know about.
@@ -70,11 +74,15 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		}
 	}
 	for i, k := range made {
-		m.explainf("pack %d: new %d old %d ranges %d fresh %d, %d in %d runs of their own; control %d diff %d extra %d", i, k.newSize(), k.oldSize(), len(k.ranges), len(k.fresh), total(k.direct, pieceLen), len(k.direct), k.sizes.Control, k.sizes.Diff, k.sizes.Extra)
+		ranges += len(k.ranges)
+		sizes.Control, sizes.Diff, sizes.Extra = sizes.Control+k.sizes.Control, sizes.Diff+k.sizes.Diff, sizes.Extra+k.sizes.Extra
+		m.explainf("pack %d: new %d, %d of it known copies, old %d ranges %d fresh %d, %d in %d runs of their own; control %d diff %d extra %d", i, k.newSize(), k.known, k.oldSize(), len(k.ranges), len(k.fresh), total(k.direct, pieceLen), len(k.direct), k.sizes.Control, k.sizes.Diff, k.sizes.Extra)
 	}
+	freshSize := 0
 	if coded != nil {
-		m.explainf("fresh bytes %d: %d", len(fresh), coded.size)
+		freshSize = coded.size
 	}
+	m.explainf("bytes of the delta: control %d diff %d extra %d fresh %d ranges %d", sizes.Control, sizes.Diff, sizes.Extra, freshSize, ranges*rangeCost)
 	return m.graph(target, sum, old, pieces, made, fresh, coded)
 }
 
@@ -113,7 +121,7 @@ func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piec
 		if err != nil {
 			return nil, err
 		}
-		if item, err = m.alone(item, baseItem); err != nil {
+		if item, err = m.slowly(item, baseItem); err != nil {
 			return nil, err
 		}
 		items = append(items, item)
@@ -132,7 +140,8 @@ func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piec
 	if err != nil {
 		return nil, err
 	}
-	m.explainf("table: %d entries in %d bytes", len(table.Chunks), tableItem.Length)
+	m.explainf("table: %d entries", len(table.Chunks))
+
 	outer := &pamz.Diff{
 		TargetLength: n, TargetSHA256: sum,
 		SourceLength: baseItem.Length, SourceSHA256: baseItem.SHA256,
@@ -290,6 +299,7 @@ type madePack struct {
 	freshAt int     // where fresh lies among all fresh bytes; what is direct follows
 	near    []site  // old content around them
 	sizes   bsdiff.Sizes
+	known   int // bytes of copies that needed no matching
 }
 
 func pieceLen(p piece) int { return p.n }
@@ -347,7 +357,8 @@ func (w *workspace) match(p *pack, old *index, target []byte, budget int, m *mak
 	}
 	to := slices.Concat(p.parts(target)...)
 	w.from = from
-	whole := w.diff.Diff(from, to, p.copies(old, target), bsdiff.Options{Effort: m.effort.match})
+	known := p.copies(old, target)
+	whole := w.diff.Diff(from, to, known, bsdiff.Options{Effort: m.effort.match})
 	near := insertions(whole, p.ranges, bsdiff.FreshRun)
 	for _, least := range directRuns {
 		patch, runs := whole.CutFresh(least)
@@ -355,7 +366,7 @@ func (w *workspace) match(p *pack, old *index, target []byte, budget int, m *mak
 		if int64(len(from)+len(fresh))+patch.NewSize() > int64(budget) {
 			continue
 		}
-		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, near: near}
+		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, near: near, known: total(known, func(c bsdiff.Copy) int { return c.Len })}
 		k.material, k.direct = cutRuns(p.material, runs)
 		whole = nil // it is large
 		var encoded bytes.Buffer
@@ -410,8 +421,22 @@ func (k *madePack) item(target, old []byte) (*pamz.Item, error) {
 	return pamz.NewItem(n, sum, pamz.BSDiff(pamz.NewAsset(k.patch), from)), nil
 }
 
-// alone returns the item inside a delta of its own.
-func (m *maker) alone(item, base *pamz.Item) (*pamz.Item, error) {
+// slowness is how many more times the stock library hashes the bytes of a pack.
+const slowness = 4
+
+// slowly returns the item inside a delta of its own and as the only part of
+// concatenations, each of which makes the stock library hash all its bytes once
+// more before it reads the next ones. It reads what a patch makes through a pipe
+// that stands still for ever if it is emptied at the wrong moment (doc/engine.md);
+// a slow reader does not empty it.
+func (m *maker) slowly(item, base *pamz.Item) (*pamz.Item, error) {
+	for range slowness {
+		r, err := pamz.Concatenation([]*pamz.Item{item}, nil)
+		if err != nil {
+			return nil, err
+		}
+		item = pamz.NewItem(item.Length, item.SHA256, r)
+	}
 	delta, err := m.encode(&pamz.Diff{
 		TargetLength: item.Length, TargetSHA256: item.SHA256,
 		SourceLength: base.Length, SourceSHA256: base.SHA256,

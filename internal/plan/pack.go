@@ -59,7 +59,7 @@ const (
 	strangeRun = 256
 	// copyRun is the shortest run that both sides of a pack have for which matching
 	// does not need to look, in bytes.
-	copyRun = 2 << 10
+	copyRun = 4 << 10
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
 	mergeGap = 1 << 20
