@@ -209,7 +209,8 @@ func insertions(p *bsdiff.Patch, ranges []span, least int) []site {
 	return out
 }
 
-// surroundings returns the old content around sites, at most limit bytes of it.
+// surroundings returns the old content around sites, at most limit bytes of it:
+// none, if limit is negative, as where the fresh bytes alone fill the window.
 func surroundings(sites []site, limit int) []span {
 	var out []span
 	for _, around := range arounds {
@@ -221,7 +222,7 @@ func surroundings(sites []site, limit int) []span {
 			return out
 		}
 	}
-	for n := total(out, span.len); n > limit; {
+	for n := total(out, span.len); n > limit && len(out) > 0; {
 		n -= out[len(out)-1].len()
 		out = out[:len(out)-1]
 	}

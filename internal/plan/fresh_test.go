@@ -70,6 +70,17 @@ func TestInsertions(t *testing.T) {
 	}
 }
 
+// Fresh bytes may leave no room at all in the window.
+func TestSurroundingsNoRoom(t *testing.T) {
+	for _, sites := range [][]site{nil, {{at: 5000, span: span{0, 10000}}}} {
+		for _, limit := range []int{0, -1} {
+			if got := surroundings(sites, limit); len(got) != 0 {
+				t.Errorf("limit %d: got %v", limit, got)
+			}
+		}
+	}
+}
+
 func TestUnion(t *testing.T) {
 	s := []span{{50, 60}, {10, 20}, {15, 30}, {30, 40}, {100, 100}}
 	if got, want := union(s), []span{{10, 40}, {50, 60}}; !slices.Equal(got, want) {
