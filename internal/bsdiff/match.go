@@ -101,6 +101,7 @@ type matcher struct {
 	lastFresh int32             // the latest segment of extra bytes, or none
 	ring      [history]junction // of the positions up to the current one
 	ringFrom  int
+	steps     [len(strides)]*steps
 	// Which of the 64 strings from hasFrom on may be in the old side.
 	has     uint64
 	hasFrom int
@@ -117,6 +118,9 @@ func newMatcher(x *index, old, new []byte, opt Options) *matcher {
 		fresh:     state{prev: none, id: none, at: -history},
 		hasFrom:   -64,
 		lastFresh: none,
+	}
+	for k, stride := range strides {
+		m.steps[k] = newSteps(x.text, new, stride)
 	}
 	if len(old) > 0 {
 		// A patch starts on diagonal 0, free of charge.
@@ -135,6 +139,7 @@ func (m *matcher) path() []segment {
 		if i >= search {
 			search = i + m.search(i)
 		}
+		m.findSteps(i)
 		if len(m.active) > 0 {
 			b := &m.active[m.best]
 			m.follow(b, i)
