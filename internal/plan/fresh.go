@@ -34,7 +34,7 @@ const (
 	// content helps.
 	sureFresh = 1 << 20
 	// prefixCost is what the recipes around such a frame cost, in bytes.
-	prefixCost = 700
+	prefixCost = 1200
 )
 
 // arounds is how much old content before and behind an insertion is of use, in
@@ -57,8 +57,9 @@ func (f *frame) item(fresh []byte) *pamz.Item {
 }
 
 // compress codes fresh bytes in the better of two ways: alone, or behind the old
-// content that lies near. budget is the memory of a pack on the device.
-func (m *maker) compress(fresh, old []byte, sites []site, budget int) (*frame, error) {
+// content that lies near. whole is the item of the old content, budget the memory of
+// a pack on the device.
+func (m *maker) compress(fresh, old []byte, whole *pamz.Item, sites []site, budget int) (*frame, error) {
 	window := func(n int) int {
 		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(maxZstdWindow)-1), 10)
 	}
@@ -104,13 +105,16 @@ func (m *maker) compress(fresh, old []byte, sites []site, budget int) (*frame, e
 		return nil, err
 	}
 	header := frameHeader(log, len(prefix)+len(fresh))
-	rawItem := pamz.NewItem(int64(len(raw)), digest.Sum(raw), pamz.BSDiff(pamz.NewAsset(encoded.Bytes()), from))
-	whole, err := concatenate([]*pamz.Item{pamz.NewAsset(header), rawItem, pamz.NewAsset(behind)}, header, raw, behind)
+	rawItem, err := m.slowly(pamz.NewItem(int64(len(raw)), digest.Sum(raw), pamz.BSDiff(pamz.NewAsset(encoded.Bytes()), from)), whole)
+	if err != nil {
+		return nil, err
+	}
+	blocks, err := concatenate([]*pamz.Item{pamz.NewAsset(header), rawItem, pamz.NewAsset(behind)}, header, raw, behind)
 	if err != nil {
 		return nil, err
 	}
 	sum, n := sumOf(prefix, fresh)
-	return &frame{content: pamz.NewItem(n, sum, pamz.ZstdDecompression(whole)), skip: int64(len(prefix)), nested: true, size: size}, nil
+	return &frame{content: pamz.NewItem(n, sum, pamz.ZstdDecompression(blocks)), skip: int64(len(prefix)), nested: true, size: size}, nil
 }
 
 // frameHeader is the head of a zstd frame (RFC 8878 section 3.1.1.1): a window of

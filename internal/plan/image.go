@@ -40,6 +40,10 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		return nil, err
 	}
 	target := p.data
+	oldItem, err := old.followedBy(old.items)
+	if err != nil {
+		return nil, err
+	}
 	idx := m.index
 	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
 		idx = newIndex(old.data)
@@ -69,7 +73,7 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 	if len(fresh) > 0 {
 		// It takes much memory, which Go's collector does not know about.
 		debug.FreeOSMemory()
-		if coded, err = m.compress(fresh, old.data, near, budget); err != nil {
+		if coded, err = m.compress(fresh, old.data, oldItem, near, budget); err != nil {
 			return nil, err
 		}
 	}
@@ -83,18 +87,14 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		freshSize = coded.size
 	}
 	m.explainf("bytes of the delta: control %d diff %d extra %d fresh %d ranges %d", sizes.Control, sizes.Diff, sizes.Extra, freshSize, ranges*rangeCost)
-	return m.graph(target, sum, old, pieces, made, fresh, coded)
+	return m.graph(target, sum, old, oldItem, pieces, made, fresh, coded)
 }
 
 // graph returns the tree of recipes for an image. Where the fresh bytes are made
 // with old content, one more delta stands around it, whose source is the old
 // content alone.
-func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piece, made []*madePack, fresh []byte, coded *frame) (*pamz.Item, error) {
+func (m *maker) graph(target []byte, sum digest.SHA256, old *side, oldItem *pamz.Item, pieces []piece, made []*madePack, fresh []byte, coded *frame) (*pamz.Item, error) {
 	n := int64(len(target))
-	oldItem, err := old.followedBy(old.items)
-	if err != nil {
-		return nil, err
-	}
 	// The source of the packs.
 	base := old.items
 	if coded != nil {
