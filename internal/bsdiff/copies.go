@@ -22,15 +22,16 @@ type Workspace struct {
 // Diff finds a patch as the function [Diff] does. The copies, which are sorted by
 // New and do not overlap in it, are known before: they are candidates, and what
 // they have of the old side is of no other use. It need not be sorted, which is
-// what large old sides cost most of the time.
-func (w *Workspace) Diff(old, new []byte, copies []Copy, opt Options) *Patch {
+// what large old sides cost most of the time; nor are the unsorted ranges of the
+// old side, from which nothing is expected.
+func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []Run, opt Options) *Patch {
 	if len(old) > MaxSize || len(new) > MaxSize {
 		panic("bsdiff: sizes out of range")
 	}
-	parts := remainder(len(old), copies)
+	parts := remainder(len(old), copies, unsorted)
 	text := old
 	if len(parts) != 1 || parts[0].n < len(old) {
-		w.text = w.text[:0]
+		w.text = slices.Grow(w.text[:0], total(parts))
 		for _, p := range parts {
 			w.text = append(w.text, old[p.old:p.old+p.n]...)
 		}
@@ -53,9 +54,12 @@ type part struct {
 	n   int // bytes
 }
 
-// remainder returns the parts of an old side that no copy has.
-func remainder(size int, copies []Copy) []part {
+// remainder returns the parts of an old side that are sorted.
+func remainder(size int, copies []Copy, unsorted []Run) []part {
 	taken := slices.Clone(copies)
+	for _, r := range unsorted {
+		taken = append(taken, Copy{Old: int(r.At), Len: int(r.Len)})
+	}
 	slices.SortFunc(taken, func(a, b Copy) int { return a.Old - b.Old })
 	var parts []part
 	at, done := 0, 0
@@ -73,6 +77,15 @@ func remainder(size int, copies []Copy) []part {
 	}
 	add(size)
 	return parts
+}
+
+// total is how many bytes parts have together.
+func total(parts []part) int {
+	if len(parts) == 0 {
+		return 0
+	}
+	last := parts[len(parts)-1]
+	return last.at + last.n
 }
 
 // oldAt returns where a position of the sorted text lies in the old side, and how

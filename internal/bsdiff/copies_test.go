@@ -38,14 +38,14 @@ func TestCopies(t *testing.T) {
 				new = append(new, byte(r.IntN(256)))
 			}
 		}
-		p := w.Diff(old, new, copies, Options{})
+		p := w.Diff(old, new, copies, nil, Options{})
 		check(t, p, old, new)
 		whole := Diff(old, suffix.Array(nil, old), new, Options{})
 		// What is changed where something else was copied from is not found.
 		if got, want := len(p.Extra), len(whole.Extra); len(copies) > 0 && got > want+len(new)/2 {
 			t.Errorf("seed %d: %d extra bytes, %d without copies", seed, got, want)
 		}
-		if p := w.Diff(old, new, nil, Options{}); len(p.Extra) != len(whole.Extra) || len(p.Controls) != len(whole.Controls) {
+		if p := w.Diff(old, new, nil, nil, Options{}); len(p.Extra) != len(whole.Extra) || len(p.Controls) != len(whole.Controls) {
 			t.Errorf("seed %d: a workspace makes another patch", seed)
 		}
 	}
@@ -63,16 +63,16 @@ func TestCopiesDegenerate(t *testing.T) {
 		{append(bytes.Clone(old), old...), []Copy{{0, 0, len(old)}, {len(old), 0, len(old)}}},
 		{old[:100], []Copy{{0, 0, 1}, {1, 1, 99}}},
 	} {
-		check(t, w.Diff(old, c.new, c.copies, Options{}), old, c.new)
+		check(t, w.Diff(old, c.new, c.copies, nil, Options{}), old, c.new)
 	}
-	check(t, w.Diff(nil, old, nil, Options{}), nil, old)
+	check(t, w.Diff(nil, old, nil, nil, Options{}), nil, old)
 }
 
 // The parts of the old side that no copy has map to the sorted text and back.
 func TestRemainder(t *testing.T) {
 	size := 100_000
 	copies := []Copy{{Old: 50_000, Len: 10_000}, {Old: 0, Len: 2_000}, {Old: 55_000, Len: 20_000}, {Old: 90_000, Len: 10_000}, {Old: 40_000, Len: edge}}
-	m := &matcher{old: make([]byte, size), parts: remainder(size, copies)}
+	m := &matcher{old: make([]byte, size), parts: remainder(size, copies, nil)}
 	taken := func(p int) bool {
 		for _, c := range copies {
 			if p >= c.Old+edge && p < c.Old+c.Len-edge {

@@ -120,7 +120,7 @@ func newMatcher(x *index, old, new []byte, opt Options) *matcher {
 		lastFresh: none,
 	}
 	for k, stride := range strides {
-		m.steps[k] = newSteps(x.text, new, stride)
+		m.steps[k] = newSteps(x.text, stride)
 	}
 	if len(old) > 0 {
 		// A patch starts on diagonal 0, free of charge.

@@ -21,61 +21,9 @@ var strides = [...]int{3, 4, 8, 12}
 const (
 	wordSize   = 4       // bytes of a number, little endian
 	stepWindow = 3       // steps
-	stepShift  = 11      // of the rolling hash, by step: its 32 bits forget after stepWindow
 	stepLimit  = 1 << 23 // the widest step either way: content that is no table has wider ones
-	stepBits   = 1       // one window in 2 is indexed and looked for
-	stepAlike  = 2       // equal steps in a row from which on a window tells nothing
 	stepWays   = 4       // neighbouring slots that a window may lie in
-	widest     = 12      // stride
 )
-
-// stepHash rolls over data and finds the windows that are looked for.
-type stepHash struct {
-	data   []byte
-	stride int
-	at     int // end of what was seen
-	// By alignment.
-	hash  [widest]uint32
-	last  [widest]uint32
-	small [widest]uint8 // steps in a row that are no wider than stepLimit
-	alike [widest]uint8 // steps in a row that are equal
-}
-
-// reach is how far back from its end a window has an influence, in bytes.
-func (s *stepHash) reach() int { return s.stride*stepWindow + wordSize }
-
-// skip moves to a later position.
-func (s *stepHash) skip(to int) {
-	to -= s.reach()
-	if to <= s.at {
-		return
-	}
-	s.at = to
-	clear(s.small[:])
-}
-
-// next takes the next byte and reports whether the window that ends behind it is
-// looked for, under which key.
-func (s *stepHash) next() (key uint32, ok bool) {
-	s.at++
-	if s.at < s.stride+wordSize {
-		return 0, false
-	}
-	a := s.at % s.stride
-	step := stepTo(s.data, s.at, s.stride)
-	if step+stepLimit >= 2*stepLimit {
-		s.small[a] = 0
-		return 0, false
-	}
-	if step == s.last[a] {
-		s.alike[a] = min(s.alike[a]+1, stepAlike)
-	} else {
-		s.last[a], s.alike[a] = step, 0
-	}
-	s.small[a] = min(s.small[a]+1, stepWindow)
-	s.hash[a] = s.hash[a]<<stepShift + step*(multiplier>>32)
-	return s.hash[a], s.small[a] == stepWindow && s.alike[a] < stepAlike && s.hash[a]>>(32-stepBits) == 0
-}
 
 // stepTo is the difference between the number that ends at end and the one a
 // stride before it. A number of 24 bits counts as one of 32 whose lowest byte is 0.
@@ -87,31 +35,57 @@ func stepTo(data []byte, end, stride int) uint32 {
 	return a - b
 }
 
-// steps is an index of the windows of a text, for one stride.
-type steps struct {
-	text    []byte
-	rolling stepHash // over the new side
-	slots   []int32  // where windows end; 0: none
-	shift   uint
+// wide reports whether a step is none of a table.
+func wide(step uint32) bool { return step+stepLimit >= 2*stepLimit }
+
+// stepKey returns the key of the window that ends at end, if it is one to look
+// for: steps of a table, that are not all the same, and one window in two of those.
+func stepKey(data []byte, end, stride int) (key uint32, ok bool) {
+	if end < stride*stepWindow+wordSize {
+		return 0, false
+	}
+	a := stepTo(data, end, stride)
+	if wide(a) {
+		return 0, false
+	}
+	b := stepTo(data, end-stride, stride)
+	c := stepTo(data, end-2*stride, stride)
+	if wide(b) || wide(c) || a == b && b == c {
+		return 0, false
+	}
+	key = ((a*0x9e3779b1+b)*0x9e3779b1 + c) * 0x9e3779b1
+	return key, int32(key) >= 0
 }
 
-func newSteps(text, new []byte, stride int) *steps {
+// steps is an index of the windows of a text, for one stride.
+type steps struct {
+	text   []byte
+	stride int
+	slots  []int32 // where windows end; 0: none
+	shift  uint
+}
+
+func newSteps(text []byte, stride int) *steps {
 	type window struct {
 		key uint32
 		end int32
 	}
 	var windows []window
-	for s := (stepHash{data: text, stride: stride}); s.at < len(text); {
-		if key, ok := s.next(); ok {
-			windows = append(windows, window{key, int32(s.at)})
+	for end := stride + wordSize; end <= len(text); end++ {
+		if wide(stepTo(text, end, stride)) {
+			continue // as nearly everywhere
+		}
+		if key, ok := stepKey(text, end, stride); ok {
+			windows = append(windows, window{key, int32(end)})
 		}
 	}
 	log := max(bits.Len(uint(len(windows))), 4)
-	x := &steps{text: text, rolling: stepHash{data: new, stride: stride}, shift: uint(32 - log), slots: make([]int32, 1<<log+stepWays)}
+	x := &steps{text: text, stride: stride, shift: uint(31 - log), slots: make([]int32, 1<<log+stepWays)}
 	for _, w := range windows {
-		for k, end := range x.ways(w.key) {
+		ways := x.ways(w.key)
+		for k, end := range ways {
 			if end == 0 {
-				x.ways(w.key)[k] = w.end
+				ways[k] = w.end
 				break
 			}
 		}
@@ -119,44 +93,40 @@ func newSteps(text, new []byte, stride int) *steps {
 	return x
 }
 
-// ways returns the slots that a key may lie in.
+// ways returns the slots that a key, which is below 1<<31, may lie in.
 func (x *steps) ways(key uint32) []int32 {
-	k := key * (multiplier >> 32) >> x.shift
+	k := key >> x.shift
 	return x.slots[k : k+stepWays]
 }
 
-// has reports whether the window of the text that ends at end has the steps of
+// find calls each with the end of every window of the text that has the steps of
 // the one of new that ends at i.
-func (x *steps) has(end, i int) bool {
-	s := x.rolling.stride
-	for k := range stepWindow {
-		if stepTo(x.text, end-k*s, s) != stepTo(x.rolling.data, i-k*s, s) {
-			return false
+func (x *steps) find(new []byte, i int, each func(end int)) {
+	key, ok := stepKey(new, i, x.stride)
+	if !ok {
+		return
+	}
+	for _, end := range x.ways(key) {
+		if end == 0 {
+			return
+		}
+		same := true
+		for k := range stepWindow {
+			same = same && stepTo(x.text, int(end)-k*x.stride, x.stride) == stepTo(new, i-k*x.stride, x.stride)
+		}
+		if same {
+			each(int(end))
 		}
 	}
-	return true
 }
 
 // findSteps makes the diagonals of those windows candidates that have the steps
 // of one that ends at i.
 func (m *matcher) findSteps(i int) {
 	for _, x := range m.steps {
-		x.rolling.skip(i)
-		for x.rolling.at < i {
-			key, ok := x.rolling.next()
-			if !ok || x.rolling.at < i {
-				continue
-			}
-			for _, end := range x.ways(key) {
-				if end == 0 {
-					break
-				}
-				if !x.has(int(end), i) {
-					continue
-				}
-				at, _ := m.oldAt(int(end) - 1)
-				m.enter(at+1-i, i, i)
-			}
-		}
+		x.find(m.new, i, func(end int) {
+			at, _ := m.oldAt(end - 1)
+			m.enter(at+1-i, i, i)
+		})
 	}
 }

@@ -93,7 +93,9 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 	}
 	a.choose(way)
 	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
-	if err := a.newScope(d, info, section, 0).run(out, true); err != nil {
+	s := a.newScope(d, info, section, 0)
+	s.verified = key{d.SourceLength, d.SourceSHA256}
+	if err := s.run(out, true); err != nil {
 		return err
 	}
 	return out.Flush()
@@ -266,6 +268,7 @@ type scope struct {
 	diff     *Diff
 	source   *io.SectionReader
 	supply   *supply // what source reads, if that is produced piece by piece
+	verified key     // Strict: what source was found to be
 	depth    int     // of deltas around it
 	target   tap
 	views    map[*Item]io.ReaderAt     // composed of others
@@ -335,13 +338,18 @@ func (s *scope) write(w io.Writer, it *Item) error {
 	if it.Length == 0 {
 		return nil
 	}
-	out := sink{s: s, under: w, w: digest.NewWriter(w), left: it.Length}
+	out := sink{s: s, it: it, w: w, left: it.Length}
+	var sum *digest.Writer
+	if !s.dry && !verifies(w, it) {
+		sum = digest.NewWriter(w)
+		out.w = sum
+	}
 	err := s.produce(&out, it)
 	if err == nil && out.left > 0 {
 		err = errorf(codeHash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
 	}
-	if err == nil && !s.dry {
-		err = coded(codeHash, digest.Check(out.w.Sum(), it.SHA256))
+	if err == nil && sum != nil {
+		err = coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
 	}
 	if err != nil {
 		return fmt.Errorf("%v: %w", it.Recipe.Op, err)
@@ -351,10 +359,22 @@ func (s *scope) write(w io.Writer, it *Item) error {
 
 // sink takes the content of an item.
 type sink struct {
-	s     *scope
-	under io.Writer
-	w     *digest.Writer // passes on to under
-	left  int64
+	s    *scope
+	it   *Item
+	w    io.Writer
+	left int64
+}
+
+// verifies reports whether w holds what is written to it from now on against the
+// length and digest of it, so that doing so once more would find nothing.
+func verifies(w io.Writer, it *Item) bool {
+	switch w := w.(type) {
+	case *sink:
+		return w.left == it.Length && w.it.key() == it.key()
+	case *tap:
+		return w.written == 0 && verifies(w.w, it)
+	}
+	return false
 }
 
 func (k *sink) Write(p []byte) (int, error) {
@@ -368,7 +388,7 @@ func (k *sink) skip(n int64) error {
 	if err := k.take(n); err != nil {
 		return err
 	}
-	return skip(k.under, n)
+	return skip(k.w, n)
 }
 
 func (k *sink) take(n int64) error {
@@ -531,7 +551,11 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	if err != nil {
 		return err
 	}
-	return s.newScope(d, in, io.NewSectionReader(old, 0, source.Length), s.depth+1).run(w, false)
+	inner := s.newScope(d, in, io.NewSectionReader(old, 0, source.Length), s.depth+1)
+	if s.checked != nil {
+		inner.verified = source.key() // by open
+	}
+	return inner.run(w, false)
 }
 
 // compress writes item as the device's library compresses it.
@@ -765,7 +789,8 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 		return zeros{}, nil
 	}
 	view, err := s.view(it)
-	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.staged() {
+	whole := it.Recipe.Op == OpCopySource && it.Recipe.Params[0].Number == 0 && it.key() == s.verified
+	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.staged() && !whole {
 		sum := digest.NewWriter(io.Discard)
 		if err = s.copy(sum, view, it.Length); err == nil {
 			err = coded(codeHash, digest.Check(sum.Sum(), it.SHA256))

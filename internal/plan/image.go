@@ -199,7 +199,11 @@ func (m *maker) oldSide(from []*payload) (*side, error) {
 		data := p.data
 		var item *pamz.Item
 		if p.stored == codec.KindPlain {
-			s.sum.Write(data)
+			if p.length == m.source.Size {
+				s.sum = m.sourceSum.Clone(io.Discard)
+			} else {
+				s.sum.Write(data)
+			}
 			sum := s.sum.Sum()
 			if len(from) > 1 {
 				sum = digest.Sum(data)
@@ -325,7 +329,7 @@ func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, 
 		// there is room for all that can be fresh.
 		c := newChooser(old, target, h)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
-			half.ranges = c.choose(half.material, max(budget-2*half.newSize(), 0))
+			half.ranges, half.filler = c.choose(half.material, max(budget-2*half.newSize(), 0))
 			k, err := w.match(half, old, target, math.MaxInt, m)
 			if err != nil {
 				return err
@@ -351,14 +355,14 @@ type workspace struct {
 // match finds the patch of a pack. It returns nil if a device with budget bytes
 // for both sides cannot apply it.
 func (w *workspace) match(p *pack, old *index, target []byte, budget int, m *maker) (*madePack, error) {
-	from := w.from[:0]
+	from := slices.Grow(w.from[:0], p.oldSize())
 	for _, r := range p.ranges {
 		from = append(from, old.data[r.from:r.to]...)
 	}
 	to := slices.Concat(p.parts(target)...)
 	w.from = from
 	known := p.copies(old, target)
-	whole := w.diff.Diff(from, to, known, bsdiff.Options{Effort: m.effort.match})
+	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: m.effort.match})
 	near := insertions(whole, p.ranges, bsdiff.FreshRun)
 	for _, least := range directRuns {
 		patch, runs := whole.CutFresh(least)

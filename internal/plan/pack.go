@@ -15,6 +15,7 @@ import (
 type pack struct {
 	material []piece // fromPack pieces, in the order in which the pack holds them
 	ranges   []span  // of the old side, sorted, disjoint
+	filler   []span  // parts of ranges that only join others: no match is looked for there
 	load     int     // estimate of the memory that the new side takes, in bytes
 }
 
@@ -63,6 +64,8 @@ const (
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
 	mergeGap = 1 << 20
+	// surrounding is how far around what serves a pack more of it may be, in bytes.
+	surrounding = 16 << 10
 )
 
 // makePacks distributes the pieces that need a pack over packs whose old and
@@ -93,9 +96,22 @@ func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int, 
 	packs := split(material, strange, load/n+1)
 	c := newChooser(old, target, h)
 	for _, p := range packs {
-		p.ranges = c.choose(p.material, budget-p.load)
+		p.ranges, p.filler = c.choose(p.material, budget-p.load)
 	}
 	return packs
+}
+
+// unsorted returns the filler in offsets of the old side of the pack.
+func (p *pack) unsorted() []bsdiff.Run {
+	var out []bsdiff.Run
+	base, rest := 0, p.filler
+	for _, r := range p.ranges {
+		for ; len(rest) > 0 && rest[0].to <= r.to; rest = rest[1:] {
+			out = append(out, bsdiff.Run{At: int64(base + rest[0].from - r.from), Len: int64(rest[0].len())})
+		}
+		base += r.len()
+	}
+	return out
 }
 
 // copies returns the runs of at least copyRun bytes that both sides of the pack
@@ -199,6 +215,8 @@ type chooser struct {
 	hints  *hints
 	votes  []int32 // by block: how many anchors could be taken from there
 	hits   []int32 // by block: how many are
+
+	blocks, first []int32 // see choose
 }
 
 func newChooser(old *index, target []byte, h *hints) *chooser {
@@ -206,47 +224,50 @@ func newChooser(old *index, target []byte, h *hints) *chooser {
 	return &chooser{old: old, target: target, hints: h, votes: make([]int32, n), hits: make([]int32, n)}
 }
 
-// choose returns ranges of at most budget bytes together.
-func (c *chooser) choose(material []piece, budget int) []span {
+// choose returns ranges of at most budget bytes together, and what parts of them
+// only join others.
+func (c *chooser) choose(material []piece, budget int) (ranges, filler []span) {
 	clear(c.votes)
 	clear(c.hits)
-	each := func(use func(end, oldEnd int), done func()) {
-		for _, m := range material {
-			anchors(c.target, m.at, m.end(), func(end int, key uint32) {
-				if end-windowSize < m.at {
-					return
-				}
-				c.old.lookup(c.target, end, key, func(oldEnd int) bool {
-					use(end, oldEnd)
-					return true
-				})
-				done()
+	// The blocks that each anchor could be taken from; first is the place of the
+	// anchor's first one.
+	c.blocks = c.blocks[:0]
+	c.first = c.first[:0]
+	for _, m := range material {
+		anchors(c.target, m.at, m.end(), func(end int, key uint32) {
+			if end-windowSize < m.at {
+				return
+			}
+			c.first = append(c.first, int32(len(c.blocks)))
+			c.old.lookup(c.target, end, key, func(oldEnd int) bool {
+				b := int32((oldEnd - windowSize) / blockSize)
+				c.blocks = append(c.blocks, b)
+				c.votes[b]++
+				return true
 			})
-		}
+		})
 	}
-	block := func(oldEnd int) int { return (oldEnd - windowSize) / blockSize }
-	each(func(_, oldEnd int) { c.votes[block(oldEnd)]++ }, func() {})
+	c.first = append(c.first, int32(len(c.blocks)))
 	// Content that is common everywhere would drag in blocks from everywhere. So
 	// each anchor now decides for the block that serves most of the others.
-	best, most := -1, int32(0)
-	each(func(_, oldEnd int) {
-		b := block(oldEnd)
-		v := c.votes[b]
-		if b > 0 {
-			v += c.votes[b-1] / 2
+	for i := range len(c.first) - 1 {
+		best, most := int32(-1), int32(0)
+		for _, b := range c.blocks[c.first[i]:c.first[i+1]] {
+			v := c.votes[b]
+			if b > 0 {
+				v += c.votes[b-1] / 2
+			}
+			if int(b)+1 < len(c.votes) {
+				v += c.votes[b+1] / 2
+			}
+			if v > most {
+				best, most = b, v
+			}
 		}
-		if b+1 < len(c.votes) {
-			v += c.votes[b+1] / 2
-		}
-		if v > most {
-			best, most = b, v
-		}
-	}, func() {
 		if best >= 0 {
 			c.hits[best]++
 		}
-		best, most = -1, 0
-	})
+	}
 	for _, m := range material {
 		c.hints.each(m.at, m.n, func(s span) {
 			for b := s.from / blockSize; b*blockSize < s.to; b++ {
@@ -265,7 +286,7 @@ type run struct {
 
 // ranges turns blocks with hits into ranges, best ones first, until the budget
 // is used up.
-func (c *chooser) ranges(budget int) []span {
+func (c *chooser) ranges(budget int) (ranges, filler []span) {
 	var runs []run
 	size := len(c.old.data)
 	for b := range c.hits {
@@ -301,7 +322,23 @@ func (c *chooser) ranges(budget int) []span {
 		spans = append(spans, r.span)
 	}
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
-	return mergeSpans(spans, budget-used, mergeGap)
+	ranges = mergeSpans(slices.Clone(spans), budget-used, mergeGap)
+	return ranges, gaps(ranges, spans)
+}
+
+// gaps returns what spans and their surroundings leave of ranges, which cover
+// them; both are sorted.
+func gaps(ranges, spans []span) []span {
+	var out []span
+	for _, r := range ranges {
+		for ; len(spans) > 0 && spans[0].to <= r.to; spans = spans[1:] {
+			if s := (span{r.from, spans[0].from - surrounding}); s.len() > 0 {
+				out = append(out, s)
+			}
+			r.from = spans[0].to + surrounding
+		}
+	}
+	return out
 }
 
 // mergeSpans closes gaps between sorted spans, narrow ones first, as long as they

@@ -113,6 +113,7 @@ func (r *Result) Explain(w io.Writer) error {
 type maker struct {
 	Options
 	source, target Input
+	sourceSum      *digest.Writer // of all of source
 	old            []*payload
 	index          *index // of the content of all of old, end to end
 	effort         effort
@@ -148,10 +149,12 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if target.Size == 0 {
 		return nil, fault.Dataf("the target is empty")
 	}
-	var err error
-	if m.result.SourceSHA256, _, err = digest.SumReader(io.NewSectionReader(source, 0, source.Size)); err != nil {
+	m.sourceSum = digest.NewWriter(io.Discard)
+	_, err := io.Copy(m.sourceSum, io.NewSectionReader(source, 0, source.Size))
+	if err != nil {
 		return nil, err
 	}
+	m.result.SourceSHA256 = m.sourceSum.Sum()
 	if m.result.TargetSHA256, _, err = digest.SumReader(io.NewSectionReader(target, 0, target.Size)); err != nil {
 		return nil, err
 	}
