@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/pamz"
 )
 
 func TestRawBlocks(t *testing.T) {
@@ -120,4 +121,51 @@ func TestFreshBehindOld(t *testing.T) {
 	if result.DeviceMemory > DefaultDeviceMemory {
 		t.Errorf("the device needs %d bytes", result.DeviceMemory)
 	}
+
+	// The stock library may stand still where it reads a patch fast: that of the
+	// pack, and that behind the fresh bytes.
+	d, err := pamz.Decode(bytes.NewReader(result.Delta), int64(len(result.Delta)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layers []int
+	for _, c := range d.Chunks {
+		layers = append(layers, patchLayers(t, c, 0)...)
+	}
+	if want := []int{slowness, slowness}; !slices.Equal(layers, want) {
+		t.Errorf("patches in that many layers: %v, want %v", layers, want)
+	}
+}
+
+// patchLayers returns, for each patch that it is made with, how many concatenations
+// of one part inside a delta stand right around it; n do around it itself.
+func patchLayers(t *testing.T, it *pamz.Item, n int) (layers []int) {
+	r := it.Recipe
+	switch {
+	case r.Op == pamz.OpBSDiff:
+		layers = append(layers, n)
+		n = 0
+	case r.Op == pamz.OpConcatenation && len(r.Params) == 1:
+		n++
+	default:
+		n = 0
+	}
+	for i, p := range r.Params {
+		if p.Item == nil {
+			continue
+		}
+		if r.Op == pamz.OpNested && i == 0 && p.Item.Recipe.Op == pamz.OpInlineAsset {
+			content := p.Item.Recipe.Open()
+			d, err := pamz.Decode(content, content.Size())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range d.Chunks {
+				layers = append(layers, patchLayers(t, c, 0)...)
+			}
+			continue
+		}
+		layers = append(layers, patchLayers(t, p.Item, n)...)
+	}
+	return layers
 }
