@@ -46,8 +46,9 @@ func (e Effort) longRun() int {
 // matches, kept for as long as they may be of use; the best path over them is
 // found by dynamic programming (Viterbi). What bytes cost is learnt on the way.
 //
-// Beside its arguments Diff needs half a byte to a byte for each old byte and
-// the patch, which has as many bytes as new.
+// Beside its arguments Diff needs half a byte to a byte for each old byte, up to
+// six more where the old side consists of tables, and the patch, which has as many
+// bytes as new.
 func Diff(old []byte, sa []int32, new []byte, opt Options) *Patch {
 	if len(sa) != len(old) || len(old) > MaxSize || len(new) > MaxSize {
 		panic("bsdiff: sizes out of range")

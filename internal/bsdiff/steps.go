@@ -23,6 +23,7 @@ const (
 	stepWindow = 3       // steps
 	stepLimit  = 1 << 23 // the widest step either way: content that is no table has wider ones
 	stepWays   = 4       // neighbouring slots that a window may lie in
+	stepShare  = 6       // one window in so many bytes is indexed at most: real images have up to one in 7
 )
 
 // stepTo is the difference between the number that ends at end and the one a
@@ -53,7 +54,8 @@ func stepKey(data []byte, end, stride int) (key uint32, ok bool) {
 	if wide(b) || wide(c) || a == b && b == c {
 		return 0, false
 	}
-	key = ((a*0x9e3779b1+b)*0x9e3779b1 + c) * 0x9e3779b1
+	const spread = 0x9e3779b1 // the golden ratio as a fraction of 2^32, made odd
+	key = ((a*spread+b)*spread + c) * spread
 	return key, int32(key) >= 0
 }
 
@@ -71,7 +73,9 @@ func newSteps(text []byte, stride int) *steps {
 		end int32
 	}
 	var windows []window
-	for end := stride + wordSize; end <= len(text); end++ {
+	// Content that is nothing but tables must not take any amount of memory.
+	most := max(len(text)/stepShare, 1<<16)
+	for end := stride + wordSize; end <= len(text) && len(windows) < most; end++ {
 		if wide(stepTo(text, end, stride)) {
 			continue // as nearly everywhere
 		}
