@@ -99,7 +99,7 @@ func (m *maker) compress(fresh, old []byte, whole *pamz.Item, sites []site, budg
 	if alone != nil && size >= len(alone) {
 		return plain, nil
 	}
-	items, parts := copies(old, ranges)
+	items, parts := copyItems(old, ranges)
 	from, err := concatenate(items, parts...)
 	if err != nil {
 		return nil, err

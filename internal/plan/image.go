@@ -48,9 +48,9 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
 		idx = newIndex(old.data)
 	}
-	pieces := divide(idx, target, thresholds{copy: m.effort.copy, zero: 128 << 10, repeat: 8 << 10})
+	d := divide(idx, target, thresholds{copy: m.effort.copy, zero: 128 << 10, repeat: 8 << 10})
 	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
-	made, err := m.matchPacks(idx, target, pieces, h, budget)
+	made, err := m.matchPacks(idx, target, d, h, budget)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		near = append(near, k.near...)
 	}
 	before := m.result // of other members
-	m.account(pieces, made, len(fresh))
+	m.account(d.pieces, made, len(fresh))
 	m.explainf("content %d: runs of the source %d, zeros %d, repeats %d, in packs %d, fresh %d", len(target),
 		m.result.Copied-before.Copied, m.result.Zeros-before.Zeros, m.result.Repeats-before.Repeats, m.result.Packed-before.Packed, len(fresh))
 	ranges, sizes := 0, bsdiff.Sizes{}
@@ -87,7 +87,7 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		freshSize = coded.size
 	}
 	m.explainf("bytes of the delta: control %d diff %d extra %d fresh %d ranges %d", sizes.Control, sizes.Diff, sizes.Extra, freshSize, ranges*rangeCost)
-	return m.graph(target, sum, old, oldItem, pieces, made, fresh, coded)
+	return m.graph(target, sum, old, oldItem, d.pieces, made, fresh, coded)
 }
 
 // graph returns the tree of recipes for an image. Where the fresh bytes are made
@@ -309,8 +309,8 @@ type madePack struct {
 func pieceLen(p piece) int { return p.n }
 
 // matchPacks makes the packs that fit the device and finds their patches.
-func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, budget int) ([]*madePack, error) {
-	packs := makePacks(old, target, pieces, h, budget, m.effort.oldShare)
+func (m *maker) matchPacks(old *index, target []byte, d *division, h *hints, budget int) ([]*madePack, error) {
+	packs := makePacks(old, target, d, h, budget, m.effort.oldShare)
 	made := make([][]*madePack, len(packs))
 	n := m.workers(packs)
 	spaces := make(chan *workspace, n) // one for each worker
@@ -320,17 +320,17 @@ func (m *maker) matchPacks(old *index, target []byte, pieces []piece, h *hints, 
 	err := parallel(len(packs), n, func(i int) error {
 		w := <-spaces
 		defer func() { spaces <- w }()
-		k, err := w.match(packs[i], old, target, budget, m)
+		k, err := w.match(packs[i], old, target, d, budget, m)
 		if k != nil || err != nil {
 			made[i] = append(made[i], k)
 			return err
 		}
 		// There are more fresh bytes than expected. With half of the material each
 		// there is room for all that can be fresh.
-		c := newChooser(old, target, h)
+		c := newChooser(old, target, d, h)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
 			half.ranges, half.filler = c.choose(half.material, max(budget-2*half.newSize(), 0))
-			k, err := w.match(half, old, target, math.MaxInt, m)
+			k, err := w.match(half, old, target, d, math.MaxInt, m)
 			if err != nil {
 				return err
 			}
@@ -354,14 +354,14 @@ type workspace struct {
 
 // match finds the patch of a pack. It returns nil if a device with budget bytes
 // for both sides cannot apply it.
-func (w *workspace) match(p *pack, old *index, target []byte, budget int, m *maker) (*madePack, error) {
+func (w *workspace) match(p *pack, old *index, target []byte, d *division, budget int, m *maker) (*madePack, error) {
 	from := slices.Grow(w.from[:0], p.oldSize())
 	for _, r := range p.ranges {
 		from = append(from, old.data[r.from:r.to]...)
 	}
 	to := slices.Concat(p.parts(target)...)
 	w.from = from
-	known := p.copies(old, target)
+	known := p.copies(d)
 	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: m.effort.match})
 	near := insertions(whole, p.ranges, bsdiff.FreshRun)
 	for _, least := range directRuns {
@@ -412,7 +412,7 @@ func cutRuns(pieces []piece, runs []bsdiff.Run) (rest, cut []piece) {
 
 // item is what makes the new side of the pack.
 func (k *madePack) item(target, old []byte) (*pamz.Item, error) {
-	items, parts := copies(old, k.ranges)
+	items, parts := copyItems(old, k.ranges)
 	if len(k.fresh) > 0 {
 		items = append(items, pamz.NewItem(int64(len(k.fresh)), digest.Sum(k.fresh), pamz.CopySource(int64(len(old)+k.freshAt))))
 		parts = append(parts, k.fresh)
@@ -453,8 +453,8 @@ func (m *maker) slowly(item, base *pamz.Item) (*pamz.Item, error) {
 	return pamz.NewItem(item.Length, item.SHA256, pamz.Nested(delta, source)), nil
 }
 
-// copies returns the items that copy ranges of the old side, and their content.
-func copies(old []byte, ranges []span) ([]*pamz.Item, [][]byte) {
+// copyItems returns the items that copy ranges of the old side, and their content.
+func copyItems(old []byte, ranges []span) ([]*pamz.Item, [][]byte) {
 	var items []*pamz.Item
 	var parts [][]byte
 	for _, r := range ranges {

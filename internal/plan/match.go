@@ -4,8 +4,11 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"math/bits"
+	"runtime"
+	"slices"
 )
 
 // An anchor is a place that content itself chooses: the end of a window of
@@ -33,29 +36,47 @@ var gear = func() (t [256]uint32) {
 	return t
 }()
 
-// anchors calls each for every anchor in data[from:to]. end is the offset
-// behind the window, key identifies its content (equal content, equal key).
-// In a run of one byte value, or of a short period, only the first is called.
-func anchors(data []byte, from, to int, each func(end int, key uint32)) {
+// sparseBits chooses one anchor in eight: enough where long runs are looked for.
+const sparseBits = anchorBits + 3
+
+// anchor is a window: the offset behind it, and a key that identifies its content
+// (equal content, equal key).
+type anchor struct {
+	end int
+	key uint32
+}
+
+// anchorBatch is how many anchors are looked at together.
+const anchorBatch = 64
+
+// anchors calls each for the anchors of data[from:to] whose hash has zeros zero
+// bits, some at a time. In a run of one byte value, or of a short period, there is
+// one only. each returns where to go on if that is further on.
+func anchors(data []byte, from, to, zeros int, each func([]anchor) (next int)) {
+	var batch [anchorBatch]anchor
 	var h, last uint32
-	start := max(from-windowSize, 0)
-	for _, b := range data[start:min(from, to)] {
-		h = h<<1 + gear[b]
-	}
-	for i, b := range data[from:to] {
-		h = h<<1 + gear[b]
-		if h>>(32-anchorBits) == 0 && h != last {
-			last = h
-			if end := from + i + 1; end >= windowSize {
-				each(end, h)
+	start := from // of what the hash has seen
+	for at := from; at < to; {
+		n := 0
+		for _, b := range data[at:to] {
+			at++
+			h = h<<1 + gear[b]
+			if h>>(32-zeros) == 0 && h != last {
+				last = h
+				if at-start < windowSize {
+					continue
+				}
+				batch[n] = anchor{at, h}
+				if n++; n == len(batch) {
+					break
+				}
 			}
+		}
+		if next := each(batch[:n]); next > at {
+			at, start, h = next, next, 0
 		}
 	}
 }
-
-// sparse tells one anchor in eight from the others: enough where long runs are
-// looked for.
-func sparse(key uint32) bool { return key&(7<<(32-anchorBits-3)) == 0 }
 
 // index finds windows of the old side by their key.
 type index struct {
@@ -74,16 +95,32 @@ const (
 func newIndex(data []byte) *index {
 	log := max(bits.Len(uint(len(data)>>anchorBits)), 8)
 	x := &index{data: data, shift: uint(64 - log), slots: make([]uint64, 1<<log+ways)}
-	anchors(data, 0, len(data), func(end int, key uint32) {
-		i, check := x.place(key)
-		for j := range x.slots[i : i+ways] {
-			if x.slots[i+j] == 0 {
-				x.slots[i+j] = check | uint64(end)
-				return
+	anchors(data, 0, len(data), anchorBits, func(batch []anchor) int {
+		x.touch(batch)
+		for _, a := range batch {
+			i, check := x.place(a.key)
+			for j := range x.slots[i : i+ways] {
+				if x.slots[i+j] == 0 {
+					x.slots[i+j] = check | uint64(a.end)
+					break
+				}
 			}
 		}
+		return 0
 	})
 	return x
+}
+
+// touch reads the slots of anchors that are about to be looked up. They lie far
+// apart in memory; read one after the other without a decision in between, none
+// has to wait for another.
+func (x *index) touch(batch []anchor) {
+	sum := uint64(0)
+	for _, a := range batch {
+		i, _ := x.place(a.key)
+		sum += x.slots[i]
+	}
+	runtime.KeepAlive(sum)
 }
 
 func (x *index) place(key uint32) (slot int, check uint64) {
@@ -92,10 +129,10 @@ func (x *index) place(key uint32) (slot int, check uint64) {
 }
 
 // lookup calls each with the end of every indexed window that has the same
-// content as the one that ends at end in data, until it returns false.
-func (x *index) lookup(data []byte, end int, key uint32, each func(oldEnd int) bool) {
-	i, check := x.place(key)
-	want := data[end-windowSize : end]
+// content as the anchor of data, until it returns false.
+func (x *index) lookup(data []byte, a anchor, each func(oldEnd int) bool) {
+	i, check := x.place(a.key)
+	want := data[a.end-windowSize : a.end]
 	for _, s := range x.slots[i : i+ways] {
 		if s == 0 {
 			return
@@ -134,22 +171,56 @@ func (p piece) end() int { return p.at + p.n }
 // their own.
 type thresholds struct{ copy, zero, repeat int }
 
+// division is the target in pieces, and the shorter runs of the old side in those
+// that need a pack.
+type division struct {
+	pieces []piece
+	known  []piece // fromOld, of at least copyRun bytes, by at
+}
+
 // divide cuts the target into long runs that need no pack, and the rest.
-func divide(old *index, target []byte, t thresholds) []piece {
-	var pieces []piece
+func divide(old *index, target []byte, t thresholds) *division {
+	d := &division{}
 	gap := func(from, to int) {
-		if from < to {
-			pieces = append(pieces, longCopies(old, target, from, to, t.copy)...)
+		done := from
+		rest := func(to int) {
+			if done < to {
+				d.pieces = append(d.pieces, piece{from: fromPack, at: done, n: to - done})
+			}
 		}
+		copies(old, target, from, to, min(t.copy, copyRun), func(p piece) {
+			if p.n < t.copy {
+				d.known = append(d.known, p)
+				return
+			}
+			rest(p.at)
+			d.pieces = append(d.pieces, p)
+			done = p.end()
+		})
+		rest(to)
 	}
 	done := 0
 	zeroRuns(target, t.zero, func(at, n int) {
 		gap(done, at)
-		pieces = append(pieces, piece{from: fromZero, at: at, n: n})
+		d.pieces = append(d.pieces, piece{from: fromZero, at: at, n: n})
 		done = at + n
 	})
 	gap(done, len(target))
-	return repeats(target, pieces, t.repeat)
+	d.pieces = repeats(target, d.pieces, t.repeat)
+	return d
+}
+
+// eachKnown calls each for the parts of known runs in target[from:to].
+func (d *division) eachKnown(from, to int, each func(piece)) {
+	i, _ := slices.BinarySearchFunc(d.known, from, func(p piece, at int) int { return cmp.Compare(p.end(), at+1) })
+	for ; i < len(d.known) && d.known[i].at < to; i++ {
+		p := d.known[i]
+		if cut := from - p.at; cut > 0 {
+			p.at, p.off, p.n = p.at+cut, p.off+cut, p.n-cut
+		}
+		p.n = min(p.n, to-p.at)
+		each(p)
+	}
 }
 
 // zeroRuns calls each for every run of at least least zeros.
@@ -179,41 +250,44 @@ func zeroRuns(data []byte, least int, each func(at, n int)) {
 	}
 }
 
-// longCopies cuts target[from:to] at the runs of at least least bytes that the
+// copies calls each for runs of at least least bytes of target[from:to] that the
 // old side has too.
-func longCopies(old *index, target []byte, from, to, least int) []piece {
-	var pieces []piece
+func copies(old *index, target []byte, from, to, least int, each func(piece)) {
 	done := from // end of what is decided
-	// The last extension that was too short: trying it again at each of its
+	// The last extensions that were too short: trying them again at each of their
 	// anchors would take quadratic time.
-	tried, triedEnd := 0, 0
-	anchors(target, from, to, func(end int, key uint32) {
-		if end-windowSize < done || !sparse(key) {
-			return
+	var tried [ways]struct{ diag, end int }
+	last := 0
+	anchors(target, from, to, sparseBits, func(batch []anchor) int {
+		old.touch(batch)
+		for _, a := range batch {
+			if a.end-windowSize < done {
+				continue
+			}
+			best := piece{from: fromOld}
+			old.lookup(target, a, func(oldEnd int) bool {
+				for _, t := range tried {
+					if a.end-oldEnd == t.diag && a.end <= t.end {
+						return true
+					}
+				}
+				back := commonSuffix(target[done:a.end], old.data[:oldEnd])
+				forth := commonPrefix(target[a.end:to], old.data[oldEnd:])
+				if back+forth < least {
+					tried[last%ways].diag, tried[last%ways].end = a.end-oldEnd, a.end+forth
+					last++
+				} else if back+forth > best.n {
+					best.at, best.n, best.off = a.end-back, back+forth, oldEnd-back
+				}
+				return true
+			})
+			if best.n > 0 {
+				each(best)
+				done = best.end()
+			}
 		}
-		old.lookup(target, end, key, func(oldEnd int) bool {
-			if end-oldEnd == tried && end <= triedEnd {
-				return true
-			}
-			back := commonSuffix(target[done:end], old.data[:oldEnd])
-			forth := commonPrefix(target[end:to], old.data[oldEnd:])
-			if back+forth < least {
-				tried, triedEnd = end-oldEnd, end+forth
-				return true
-			}
-			start := end - back
-			if start > done {
-				pieces = append(pieces, piece{from: fromPack, at: done, n: start - done})
-			}
-			pieces = append(pieces, piece{from: fromOld, at: start, n: back + forth, off: oldEnd - back})
-			done = end + forth
-			return false
-		})
+		return done
 	})
-	if done < to {
-		pieces = append(pieces, piece{from: fromPack, at: done, n: to - done})
-	}
-	return pieces
 }
 
 // repeats cuts the pieces that need a pack at runs of at least least bytes
@@ -229,13 +303,7 @@ func repeats(target []byte, pieces []piece, least int) []piece {
 		}
 		done := p.at
 		tried, triedEnd := 0, 0
-		anchors(target, p.at, p.end(), func(end int, key uint32) {
-			if end-windowSize < p.at {
-				return
-			}
-			if !sparse(key) {
-				return
-			}
+		try := func(end int, key uint32) {
 			o, ok := seen[key]
 			if !ok {
 				seen[key] = place{end, p.at, p.end()}
@@ -260,6 +328,12 @@ func repeats(target []byte, pieces []piece, least int) []piece {
 			}
 			out = append(out, piece{from: fromNew, at: start, n: back + forth, off: o.end - back})
 			done = end + forth
+		}
+		anchors(target, p.at, p.end(), sparseBits, func(batch []anchor) int {
+			for _, a := range batch {
+				try(a.end, a.key)
+			}
+			return 0
 		})
 		if done < p.end() {
 			out = append(out, piece{from: fromPack, at: done, n: p.end() - done})

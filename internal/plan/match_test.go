@@ -82,7 +82,7 @@ func TestDivide(t *testing.T) {
 	old := random(1, 4<<20)
 	target := edits(old)
 	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
-	pieces := divide(newIndex(old), target, limits)
+	pieces := divide(newIndex(old), target, limits).pieces
 	checkPieces(t, old, target, pieces)
 	k := len(old) / 8
 	for _, c := range []struct {
@@ -118,7 +118,7 @@ func TestDivideDegenerate(t *testing.T) {
 		{"zeros between", make([]byte, 1<<20), bytes.Repeat(append(make([]byte, 20000), 1), 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkPieces(t, c.old, c.target, divide(newIndex(c.old), c.target, limits))
+			checkPieces(t, c.old, c.target, divide(newIndex(c.old), c.target, limits).pieces)
 		})
 	}
 }
@@ -143,7 +143,7 @@ func FuzzDivide(f *testing.F) {
 				target = append(target, random(seed, n)...)
 			}
 		}
-		checkPieces(t, old, target, divide(newIndex(old), target, thresholds{copy: 40, zero: 16, repeat: 40}))
+		checkPieces(t, old, target, divide(newIndex(old), target, thresholds{copy: 40, zero: 16, repeat: 40}).pieces)
 	})
 }
 
@@ -153,7 +153,7 @@ func TestMakePacks(t *testing.T) {
 	idx := newIndex(old)
 	pieces := []piece{{from: fromPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
-		packs := makePacks(idx, target, pieces, newHints(nil, nil), budget, 1.2)
+		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), budget, 1.2)
 		at := 0
 		covered := 0
 		for i, p := range packs {

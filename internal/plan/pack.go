@@ -70,9 +70,9 @@ const (
 
 // makePacks distributes the pieces that need a pack over packs whose old and
 // new side together are likely to take at most budget bytes.
-func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int, oldShare float64) []*pack {
+func makePacks(old *index, target []byte, d *division, h *hints, budget int, oldShare float64) []*pack {
 	var material []piece
-	for _, p := range pieces {
+	for _, p := range d.pieces {
 		if p.from == fromPack {
 			material = append(material, p)
 		}
@@ -84,7 +84,7 @@ func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int, 
 	case len(old.data) == 0:
 		return []*pack{{material: material}}
 	}
-	strange := strangers(old, target, material)
+	strange := strangers(old, target, material, d)
 	for _, s := range strange {
 		load += s.len() / 4
 	}
@@ -94,7 +94,7 @@ func makePacks(old *index, target []byte, pieces []piece, h *hints, budget int, 
 	budget -= budget / 20 // for what was not expected
 	n := int(float64(load)*(1+oldShare))/budget + 1
 	packs := split(material, strange, load/n+1)
-	c := newChooser(old, target, h)
+	c := newChooser(old, target, d, h)
 	for _, p := range packs {
 		p.ranges, p.filler = c.choose(p.material, budget-p.load)
 	}
@@ -114,16 +114,12 @@ func (p *pack) unsorted() []bsdiff.Run {
 	return out
 }
 
-// copies returns the runs of at least copyRun bytes that both sides of the pack
-// have.
-func (p *pack) copies(old *index, target []byte) []bsdiff.Copy {
+// copies returns the known runs that both sides of the pack have.
+func (p *pack) copies(d *division) []bsdiff.Copy {
 	var out []bsdiff.Copy
 	at := 0
 	for _, m := range p.material {
-		for _, run := range longCopies(old, target, m.at, m.end(), copyRun) {
-			if run.from != fromOld {
-				continue
-			}
+		d.eachKnown(m.at, m.end(), func(run piece) {
 			base := 0
 			for _, r := range p.ranges {
 				from, to := max(run.off, r.from), min(run.off+run.n, r.to)
@@ -132,7 +128,7 @@ func (p *pack) copies(old *index, target []byte) []bsdiff.Copy {
 				}
 				base += r.len()
 			}
-		}
+		})
 		at += m.n
 	}
 	return out
@@ -141,26 +137,35 @@ func (p *pack) copies(old *index, target []byte) []bsdiff.Copy {
 // strangers returns the stretches of material, in the order of the target, that
 // have no anchor in common with the old side: most of what they hold will be
 // fresh.
-func strangers(old *index, target []byte, material []piece) []span {
+func strangers(old *index, target []byte, material []piece, d *division) []span {
 	var out []span
-	for _, m := range material {
-		done := m.at
-		gap := func(to int) {
-			if to-done >= strangeRun {
-				out = append(out, span{done, to})
-			}
+	done := 0
+	gap := func(to int) {
+		if to-done >= strangeRun {
+			out = append(out, span{done, to})
 		}
-		anchors(target, m.at, m.end(), func(end int, key uint32) {
-			if end-windowSize < m.at {
-				return
+	}
+	look := func(from, to int) {
+		anchors(target, from, to, anchorBits, func(batch []anchor) int {
+			old.touch(batch)
+			for _, a := range batch {
+				old.lookup(target, a, func(int) bool {
+					gap(a.end - windowSize)
+					done = a.end
+					return false
+				})
 			}
-			old.lookup(target, end, key, func(int) bool {
-				gap(end - windowSize)
-				done = end
-				return false
-			})
+			return 0
 		})
-		gap(m.end())
+		gap(to)
+	}
+	for _, m := range material {
+		done = m.at
+		d.eachKnown(m.at, m.end(), func(run piece) {
+			look(done, run.at)
+			done = run.end()
+		})
+		look(done, m.end())
 	}
 	return out
 }
@@ -210,18 +215,44 @@ func split(material []piece, strange []span, size int) []*pack {
 
 // chooser finds the ranges of the old side that serve material.
 type chooser struct {
-	old    *index
-	target []byte
-	hints  *hints
-	votes  []int32 // by block: how many anchors could be taken from there
-	hits   []int32 // by block: how many are
+	old      *index
+	target   []byte
+	division *division
+	hints    *hints
+	votes    []int32 // by block: how many anchors could be taken from there
+	hits     []int32 // by block: how many are
 
-	blocks, first []int32 // see choose
+	// The blocks that each anchor could be taken from, those of all anchors end to
+	// end.
+	blocks []int32
+	found  []found
 }
 
-func newChooser(old *index, target []byte, h *hints) *chooser {
+// found says where in chooser.blocks the blocks of an anchor begin, and how many
+// anchors it stands for.
+type found struct{ first, weight int32 }
+
+func newChooser(old *index, target []byte, d *division, h *hints) *chooser {
 	n := (len(old.data) + blockSize - 1) / blockSize
-	return &chooser{old: old, target: target, hints: h, votes: make([]int32, n), hits: make([]int32, n)}
+	return &chooser{old: old, target: target, division: d, hints: h, votes: make([]int32, n), hits: make([]int32, n)}
+}
+
+// look looks for the anchors of a range of the target that have zeros zero bits.
+func (c *chooser) look(from, to, zeros int) {
+	weight := int32(1) << (zeros - anchorBits)
+	anchors(c.target, from, to, zeros, func(batch []anchor) int {
+		c.old.touch(batch)
+		for _, a := range batch {
+			c.found = append(c.found, found{int32(len(c.blocks)), weight})
+			c.old.lookup(c.target, a, func(oldEnd int) bool {
+				b := int32((oldEnd - windowSize) / blockSize)
+				c.blocks = append(c.blocks, b)
+				c.votes[b] += weight
+				return true
+			})
+		}
+		return 0
+	})
 }
 
 // choose returns ranges of at most budget bytes together, and what parts of them
@@ -229,30 +260,23 @@ func newChooser(old *index, target []byte, h *hints) *chooser {
 func (c *chooser) choose(material []piece, budget int) (ranges, filler []span) {
 	clear(c.votes)
 	clear(c.hits)
-	// The blocks that each anchor could be taken from; first is the place of the
-	// anchor's first one.
 	c.blocks = c.blocks[:0]
-	c.first = c.first[:0]
+	c.found = c.found[:0]
 	for _, m := range material {
-		anchors(c.target, m.at, m.end(), func(end int, key uint32) {
-			if end-windowSize < m.at {
-				return
-			}
-			c.first = append(c.first, int32(len(c.blocks)))
-			c.old.lookup(c.target, end, key, func(oldEnd int) bool {
-				b := int32((oldEnd - windowSize) / blockSize)
-				c.blocks = append(c.blocks, b)
-				c.votes[b]++
-				return true
-			})
+		done := m.at
+		c.division.eachKnown(m.at, m.end(), func(run piece) {
+			c.look(done, run.at, anchorBits)
+			c.look(run.at, run.end(), sparseBits)
+			done = run.end()
 		})
+		c.look(done, m.end(), anchorBits)
 	}
-	c.first = append(c.first, int32(len(c.blocks)))
+	c.found = append(c.found, found{first: int32(len(c.blocks))})
 	// Content that is common everywhere would drag in blocks from everywhere. So
 	// each anchor now decides for the block that serves most of the others.
-	for i := range len(c.first) - 1 {
+	for i, f := range c.found[:len(c.found)-1] {
 		best, most := int32(-1), int32(0)
-		for _, b := range c.blocks[c.first[i]:c.first[i+1]] {
+		for _, b := range c.blocks[f.first:c.found[i+1].first] {
 			v := c.votes[b]
 			if b > 0 {
 				v += c.votes[b-1] / 2
@@ -265,7 +289,7 @@ func (c *chooser) choose(material []piece, budget int) (ranges, filler []span) {
 			}
 		}
 		if best >= 0 {
-			c.hits[best]++
+			c.hits[best] += f.weight
 		}
 	}
 	for _, m := range material {

@@ -295,13 +295,17 @@ func (m *maker) choose(p *payload) []*payload {
 		at += len(q.data)
 		ends[i] = at
 	}
-	anchors(p.data, 0, len(p.data), func(end int, key uint32) {
-		m.index.lookup(p.data, end, key, func(oldEnd int) bool {
-			i, _ := slices.BinarySearch(ends, oldEnd)
-			hits[i]++
-			sum++
-			return false
-		})
+	anchors(p.data, 0, len(p.data), sparseBits, func(batch []anchor) int {
+		m.index.touch(batch)
+		for _, a := range batch {
+			m.index.lookup(p.data, a, func(oldEnd int) bool {
+				i, _ := slices.BinarySearch(ends, oldEnd)
+				hits[i]++
+				sum++
+				return false
+			})
+		}
+		return 0
 	})
 	var out []*payload
 	for i, q := range m.old {
