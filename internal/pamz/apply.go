@@ -36,6 +36,10 @@ type ApplyOptions struct {
 	// for deltas that were just made.
 	Strict bool
 
+	// SourceSum is what has hashed all of the source, if the caller has: it is not
+	// read for that once more.
+	SourceSum *digest.Writer
+
 	Progress func(n int64) // called with each number of target bytes that were written
 }
 
@@ -66,13 +70,18 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 	if err != nil {
 		return err
 	}
+	section := io.NewSectionReader(source, 0, d.SourceLength)
+	sum := opts.SourceSum
 	if d.SourceLength > 0 {
 		if sourceSize != d.SourceLength {
 			return errorf(codeSourceSize, "source has %d bytes, want %d", sourceSize, d.SourceLength)
 		}
-		sum, _, err := digest.SumReader(io.NewSectionReader(source, 0, sourceSize))
+		if sum == nil {
+			sum = digest.NewWriter(io.Discard)
+			err = a.copy(sum, section, d.SourceLength)
+		}
 		if err == nil {
-			err = coded(codeHash, digest.Check(sum, d.SourceSHA256))
+			err = coded(codeHash, digest.Check(sum.Sum(), d.SourceSHA256))
 		}
 		if err != nil {
 			return fmt.Errorf("source: %w", err)
@@ -83,7 +92,6 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 			err = cerr
 		}
 	}()
-	section := io.NewSectionReader(source, 0, d.SourceLength)
 	need, way, err := rehearse(d, info, section, opts)
 	if err != nil {
 		return err
@@ -94,7 +102,7 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 	a.choose(way)
 	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
 	s := a.newScope(d, info, section, 0)
-	s.verified = key{d.SourceLength, d.SourceSHA256}
+	s.verified, s.sum = key{d.SourceLength, d.SourceSHA256}, sum
 	if err := s.run(out, true); err != nil {
 		return err
 	}
@@ -267,13 +275,14 @@ type scope struct {
 	*info
 	diff     *Diff
 	source   *io.SectionReader
-	supply   *supply // what source reads, if that is produced piece by piece
-	verified key     // Strict: what source was found to be
-	depth    int     // of deltas around it
+	supply   *supply        // what source reads, if that is produced piece by piece
+	verified key            // Strict: what source was found to be
+	sum      *digest.Writer // Strict: of source; nil if it was verified in another way
+	depth    int            // of deltas around it
 	target   tap
 	views    map[*Item]io.ReaderAt     // composed of others
 	stage    map[stageKey]extent       // produced into scratch space
-	checked  map[*Item]bool            // Strict: verified already
+	checked  map[*Item]*digest.Writer  // Strict: of what is verified already
 	inflated map[*remainder]*inflation // state of the remainder
 }
 
@@ -281,7 +290,7 @@ func (a *applier) newScope(d *Diff, in *info, source *io.SectionReader, depth in
 	s := &scope{applier: a, info: in, diff: d, source: source, depth: depth}
 	s.views, s.stage, s.inflated = map[*Item]io.ReaderAt{}, map[stageKey]extent{}, map[*remainder]*inflation{}
 	if a.opts.Strict {
-		s.checked = map[*Item]bool{}
+		s.checked = map[*Item]*digest.Writer{}
 	}
 	return s
 }
@@ -553,7 +562,10 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	}
 	inner := s.newScope(d, in, io.NewSectionReader(old, 0, source.Length), s.depth+1)
 	if s.checked != nil {
-		inner.verified = source.key() // by open
+		inner.verified, inner.sum = source.key(), s.checked[source] // by open
+		if s.whole(source) {
+			inner.sum = s.sum
+		}
 	}
 	return inner.run(w, false)
 }
@@ -789,18 +801,33 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 		return zeros{}, nil
 	}
 	view, err := s.view(it)
-	whole := it.Recipe.Op == OpCopySource && it.Recipe.Params[0].Number == 0 && it.key() == s.verified
-	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.staged() && !whole {
-		sum := digest.NewWriter(io.Discard)
-		if err = s.copy(sum, view, it.Length); err == nil {
-			err = coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
-		}
-		s.checked[it] = true
+	if err == nil && !s.dry && s.checked != nil && s.checked[it] == nil && !it.staged() && !s.whole(it) {
+		err = s.check(it, view)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", it.Recipe.Op, err)
 	}
 	return view, nil
+}
+
+// whole reports whether it is all of the source, which has been verified.
+func (s *scope) whole(it *Item) bool {
+	return it.Recipe.Op == OpCopySource && it.Recipe.Params[0].Number == 0 && it.key() == s.verified
+}
+
+// check verifies what view has of it. The digest of what begins with all of the
+// source goes on from that of the source.
+func (s *scope) check(it *Item, view io.ReaderAt) error {
+	sum := digest.NewWriter(io.Discard)
+	if r := it.Recipe; r.Op == OpConcatenation && s.sum != nil && s.whole(r.Params[0].Item) {
+		sum = s.sum.Clone(io.Discard)
+	}
+	s.checked[it] = sum
+	done := sum.Len()
+	if err := s.copy(sum, io.NewSectionReader(view, done, it.Length-done), it.Length-done); err != nil {
+		return err
+	}
+	return coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
 }
 
 func (s *scope) view(it *Item) (io.ReaderAt, error) {

@@ -40,7 +40,7 @@ const (
 // arounds is how much old content before and behind an insertion is of use, in
 // bytes: the first of these with which all of it fits. More was measured to bring
 // nothing.
-var arounds = []int{8 << 10, 2 << 10, 512}
+var arounds = []int{4 << 10, 2 << 10, 512}
 
 // frame is fresh bytes as the delta carries them.
 type frame struct {

@@ -350,6 +350,8 @@ func (m *maker) verify() error {
 		Zstd:    func() (*codec.Zstd, error) { return m.Zstd, nil },
 		Scratch: m.Scratch,
 		Strict:  true,
+
+		SourceSum: m.sourceSum,
 	})
 	if err != nil {
 		return fmt.Errorf("try the new delta: %w", err)
