@@ -315,6 +315,54 @@ func TestStrict(t *testing.T) {
 	wantError(t, err, codeHash)
 }
 
+// TestStrictBehindSource has items that begin with all of the source, whose digests
+// go on from that of the source: wrong ones are found all the same, at any depth.
+func TestStrictBehindSource(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		outer, inner byte // added to the digests
+		known        bool // the digest of the source is
+		other        bool // of another source
+		ok           bool
+	}{
+		{name: "right", ok: true},
+		{name: "right, known", known: true, ok: true},
+		{name: "outer", outer: 1},
+		{name: "outer, known", outer: 1, known: true},
+		{name: "inner", inner: 1},
+		{name: "inner, known", inner: 1, known: true},
+		{name: "another source", known: true, other: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBuilder(t, 1, []byte("some source or other"))
+			all := func(b *builder) *Item { return b.copySource(0, len(b.source)) }
+			outer := b.concat(all(b), b.asset([]byte("more")))
+			nested := b.nested(LittleEndian, outer, func(b *builder) []*Item {
+				inner := b.concat(all(b), b.asset([]byte("still more")))
+				inner.SHA256[0] += c.inner
+				return []*Item{b.region(inner, 3, 25)}
+			})
+			outer.SHA256[0] += c.outer
+			d, target := b.diff(0, LittleEndian, nested)
+			opts := ApplyOptions{Strict: true, Scratch: scratch(t)}
+			if c.known {
+				opts.SourceSum = digest.NewWriter(io.Discard)
+				opts.SourceSum.Write(b.source[1:])
+				if !c.other {
+					opts.SourceSum = digest.NewWriter(io.Discard)
+					opts.SourceSum.Write(b.source)
+				}
+			}
+			got, err := applyBytes(decodeBytes(t, encodeBytes(t, d)), b.source, opts)
+			if !c.ok {
+				wantError(t, err, codeHash)
+			} else if err != nil || !bytes.Equal(got, target) {
+				t.Errorf("got %q, %v, want %q", got, err, target)
+			}
+		})
+	}
+}
+
 func TestProgress(t *testing.T) {
 	d := decodeBytes(t, testFile(t, "basic.diff"))
 	var total int64
