@@ -348,19 +348,21 @@ var directRuns = []int{64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10}
 
 // workspace is memory that is used for one pack after the other.
 type workspace struct {
-	from []byte
-	diff bsdiff.Workspace
+	from, to []byte // the sides of the pack
+	diff     bsdiff.Workspace
 }
 
 // match finds the patch of a pack. It returns nil if a device with budget bytes
 // for both sides cannot apply it.
 func (w *workspace) match(p *pack, old *index, target []byte, d *division, budget int, m *maker) (*madePack, error) {
-	from := slices.Grow(w.from[:0], p.oldSize())
+	from, to := slices.Grow(w.from[:0], p.oldSize()), slices.Grow(w.to[:0], p.newSize())
 	for _, r := range p.ranges {
 		from = append(from, old.data[r.from:r.to]...)
 	}
-	to := slices.Concat(p.parts(target)...)
-	w.from = from
+	for _, part := range p.parts(target) {
+		to = append(to, part...)
+	}
+	w.from, w.to = from, to
 	known := p.copies(d)
 	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: m.effort.match})
 	near := insertions(whole, p.ranges, bsdiff.FreshRun)

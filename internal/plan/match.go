@@ -55,23 +55,25 @@ const anchorBatch = 64
 func anchors(data []byte, from, to, zeros int, each func([]anchor) (next int)) {
 	var batch [anchorBatch]anchor
 	var h, last uint32
+	limit := uint32(1) << (32 - zeros)
 	start := from // of what the hash has seen
 	for at := from; at < to; {
-		n := 0
-		for _, b := range data[at:to] {
-			at++
+		n, end := 0, to
+		for i, b := range data[at:to] {
 			h = h<<1 + gear[b]
-			if h>>(32-zeros) == 0 && h != last {
+			if h < limit && h != last {
 				last = h
-				if at-start < windowSize {
+				if at+i+1-start < windowSize {
 					continue
 				}
-				batch[n] = anchor{at, h}
+				batch[n] = anchor{at + i + 1, h}
 				if n++; n == len(batch) {
+					end = at + i + 1
 					break
 				}
 			}
 		}
+		at = end
 		if next := each(batch[:n]); next > at {
 			at, start, h = next, next, 0
 		}
