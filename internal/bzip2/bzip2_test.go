@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -287,6 +288,51 @@ func TestComplete(t *testing.T) {
 		}
 		if sum != whole {
 			t.Fatalf("counts %v: lengths %v: Kraft sum %d/%d", count, l, sum, whole)
+		}
+	}
+}
+
+// TestSmooth holds what the lengths cost against the least that there is, found by
+// trying all steps.
+func TestSmooth(t *testing.T) {
+	const bit, move = 16, 32 // as in smooth
+	r := random(19)
+	c := new(coder)
+	for range 300 {
+		count := make([]int32, 3+r.IntN(maxSymbols-2))
+		for s := range count {
+			if r.IntN(3) > 0 {
+				count[s] = int32(r.Uint64N(1 << r.UintN(13)))
+			}
+		}
+		weight := int64(r.Uint64N(uint64(2 * fair(count))))
+		own := func(s, v int) int { return int(count[s])*v*bit + int(weight*bit>>v) }
+
+		var least [codeLimit + 1]int // of the symbols so far, by the length of the last one
+		for s := range count {
+			var next [codeLimit + 1]int
+			for v := 1; v <= codeLimit; v++ {
+				next[v] = math.MaxInt
+				for from := 1; from <= codeLimit; from++ {
+					steps := max(v-from, from-v)
+					if s == 0 {
+						steps = 0
+					}
+					next[v] = min(next[v], least[from]+move*steps+own(s, v))
+				}
+			}
+			least = next
+		}
+
+		l := make([]uint8, len(count))
+		sum := c.smooth(l, count, weight)
+		cost, kraft := (tableBits(l)-5-len(l))*bit, 0
+		for s, v := range l {
+			cost += own(s, int(v))
+			kraft += whole >> v
+		}
+		if want := slices.Min(least[1:]); cost != want || sum != kraft {
+			t.Fatalf("counts %v, weight %d: lengths %v cost %d, want %d; Kraft sum %d, want %d", count, weight, l, cost, want, sum, kraft)
 		}
 	}
 }

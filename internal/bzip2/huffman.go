@@ -104,11 +104,11 @@ type coder struct {
 	counts [maxTables][maxSymbols]int32
 	excess [maxTables]uint32 // bits to add per group, see approximate
 
-	arrival [maxSymbols][codeLimit + 1]uint8 // see smooth
-	trial   lengths                          // see complete
-	cameBy  [][maxTables]uint8               // see assign
-	price   []int32                          // see begin
-	sorted  []int32
+	stay   [maxSymbols]span   // see smooth
+	trial  lengths            // see completeTable
+	cameBy [][maxTables]uint8 // see assign
+	price  []int32            // see begin
+	sorted []int32
 }
 
 // load sets the symbols to be coded.
@@ -137,7 +137,7 @@ func (c *coder) estimate(syms []uint16, alpha int) int {
 	c.load(syms, alpha)
 	c.begin(guess(len(c.selector)), byPrice)
 	bits := 0
-	for range 3 {
+	for range 2 {
 		c.count()
 		bits = c.approximate() + c.assignGreedily()
 	}
@@ -297,39 +297,32 @@ func (c *coder) complete() (bits int) {
 }
 
 func (c *coder) completeTable(l []uint8, count []int32) {
-	least := math.MaxInt
-	trial := c.trial[:len(l)]
+	trial, room := c.trial[:len(l)], 0
 	try := func(weight int64) (fits bool) {
 		sum := c.smooth(trial, count, weight)
 		if sum > whole {
 			return false
 		}
-		fill(trial, count, whole-sum)
-		bits := tableBits(trial)
-		for s, n := range count {
-			bits += int(n) * int(trial[s])
-		}
-		if bits < least {
-			least = bits
-			copy(l, trial)
-		}
+		room = whole - sum
+		copy(l, trial)
 		return true
 	}
 	// The sum falls as its weight rises. Find a weight between one whose code
-	// does not fit and one whose code does.
+	// does not fit and one whose code does: the less room is left, the better.
 	high := fair(count)
 	low := high * 7 / 10
 	for !try(high) {
 		low = high
 		high += high/2 + 1
 	}
-	for range 6 {
+	for range 4 {
 		if middle := (low + high) / 2; try(middle) {
 			high = middle
 		} else {
 			low = middle
 		}
 	}
+	fill(l, count, room)
 }
 
 // fill shortens codes where it serves best until the code is complete. There is
@@ -371,61 +364,58 @@ func step(neighbour, length uint8) int64 {
 // of the table, plus the given weight times the Kraft sum, which it returns in
 // units of whole. Lengths of unused symbols are those that cost the table least.
 //
-// It finds the cheapest way through the symbols, whose states are the lengths.
+// It finds the cheapest way through the symbols, whose states are the lengths. What
+// the ways to the lengths cost is a convex function of the length, which is kept as its
+// slopes, from each length to the next. They rise. A symbol adds a convex function:
+// its count times the length, and its share of the Kraft sum. And that any length
+// can be come to from another, for what the steps between them cost, limits the slopes to
+// the cost of a step. So one way goes on without a step from each of the lengths between
+// which the slopes are below that; shorter ones are come to from the first of
+// these, and longer ones from the last.
 func (c *coder) smooth(l []uint8, count []int32, weight int64) (sum int) {
 	const (
 		bit  = 16 // costs are in sixteenths of a bit
 		move = 2 * bit
 	)
-	var cost, kraft [codeLimit + 1]int32
-	for v := 1; v <= codeLimit; v++ {
-		kraft[v] = int32(min(weight*bit>>v, 1<<24))
+	var kraft [codeLimit]int32 // by how much the share falls, from each length to the next
+	for v := 1; v < codeLimit; v++ {
+		kraft[v] = int32(min(weight*bit>>v-weight*bit>>(v+1), 1<<24))
 	}
+	var slope [codeLimit]int32 // valid from low to below high, within the limits
+	low, high := 1, codeLimit
 	for s, n := range count {
-		if s > 0 {
-			// Up or down from the length of the symbol before.
-			arrival := &c.arrival[s]
-			by, from := cost[1], uint8(1)
-			least := by
-			arrival[1] = 1
-			for v := 2; v <= codeLimit; v++ {
-				by += move
-				if x := cost[v]; x <= by {
-					by, from = x, uint8(v)
-				}
-				cost[v], arrival[v] = by, from
-				least = min(least, by)
-			}
-			for v := codeLimit - 1; v >= 1; v-- {
-				by += move
-				if x := cost[v]; x <= by {
-					by, from = x, arrival[v]
-				}
-				cost[v], arrival[v] = by, from
-			}
-			for v := 1; v <= codeLimit; v++ {
-				cost[v] -= least
-			}
+		c.stay[s] = span{low, high}
+		n *= bit
+		for v := low; v < high; v++ {
+			slope[v] += n - kraft[v]
 		}
-		add := int32(0)
-		for v := 1; v <= codeLimit; v++ {
-			add += n * bit
-			cost[v] += add + kraft[v]
+		for ; low > 1 && n >= kraft[low-1]; low-- {
+			slope[low-1] = -move + n - kraft[low-1]
+		}
+		for ; high < codeLimit && n <= kraft[high]; high++ {
+			slope[high] = move + n - kraft[high]
+		}
+		for low < high && slope[low] < -move {
+			low++
+		}
+		for low < high && slope[high-1] > move {
+			high--
 		}
 	}
-	best := 1
-	for v := 2; v <= codeLimit; v++ {
-		if cost[v] < cost[best] {
-			best = v
-		}
+	best := low
+	for best < high && slope[best] < 0 {
+		best++
 	}
 	for s := len(l) - 1; s >= 0; s-- {
 		l[s] = uint8(best)
 		sum += whole >> best
-		best = int(c.arrival[s][best])
+		best = min(max(best, c.stay[s].low), c.stay[s].high)
 	}
 	return sum
 }
+
+// span is a range of lengths.
+type span struct{ low, high int }
 
 // fieldBits is the width of a number up to groupSize*codeLimit; six of them fit
 // into a word.

@@ -2,6 +2,8 @@
 
 package bzip2
 
+import "encoding/binary"
+
 const (
 	maxBlock = 900_000 // bytes of a block, run-length coded
 	maxRun   = 259     // what four bytes and a count can stand for
@@ -25,7 +27,12 @@ func codeRuns(dst []byte, cuts []cut, src []byte) ([]byte, []cut, int) {
 	for i < len(src) {
 		c := src[i]
 		n := 1
-		for limit := min(maxRun, len(src)-i); n < limit && src[i+n] == c; n++ {
+		rest := src[i:min(i+maxRun, len(src))]
+		for eight := uint64(c) * ones; n+8 <= len(rest) && binary.LittleEndian.Uint64(rest[n:]) == eight; {
+			n += 8
+		}
+		for n < len(rest) && rest[n] == c {
+			n++
 		}
 		if len(dst)+min(n, 5) > maxBlock {
 			break

@@ -3,7 +3,7 @@
 package bzip2
 
 import (
-	"bytes"
+	"math/bits"
 
 	"swudelta/internal/suffix"
 )
@@ -143,41 +143,45 @@ const (
 	runB = 1
 )
 
+// ones times a byte is that byte, eight times.
+const ones = 0x0101010101010101
+
 // rank returns the symbols of a block whose last column is given, valid until
 // the next call, and the number of symbols that there can be.
 func (t *transformer) rank(last []byte, used *byteSet) (syms []uint16, alpha int) {
-	var order [256]byte
+	var order [256 / 8]uint64 // the list, eight bytes to the word, the lowest first
 	n := 0
 	for c, u := range used {
 		if u {
-			order[n] = byte(c)
+			order[n/8] |= uint64(c) << (n % 8 * 8)
 			n++
 		}
 	}
 	syms = t.syms[:0]
 	run := 0
 	for _, c := range last {
-		if c == order[0] {
+		if c == byte(order[0]) {
 			run++
 			continue
 		}
 		syms = appendRun(syms, run)
 		run = 0
-		// Most ranks are small; for the others there is the processor's search.
-		r := 1
-		for r < 6 && order[r] != c {
-			r++
-		}
-		if r == 6 {
-			r += bytes.IndexByte(order[6:], c)
-			copy(order[1:], order[:r])
-		} else {
-			for i := r; i > 0; i-- {
-				order[i] = order[i-1]
+		// Bytes move up by one place, from word to word, as far as the one that is
+		// used. Of the bits that tell where a word has it, only the lowest can be relied
+		// on.
+		in := uint64(c)
+		for i, w := range &order {
+			moved := w<<8 | in
+			differ := w ^ uint64(c)*ones
+			if equal := (differ - ones) &^ differ & (ones << 7); equal != 0 {
+				upTo := equal ^ (equal - 1)
+				order[i] = w&^upTo | moved&upTo
+				syms = append(syms, uint16(8*i+bits.TrailingZeros64(equal)/8+1))
+				break
 			}
+			order[i] = moved
+			in = w >> 56
 		}
-		order[0] = c
-		syms = append(syms, uint16(r+1))
 	}
 	syms = appendRun(syms, run)
 	t.syms = append(syms, uint16(n+1))
