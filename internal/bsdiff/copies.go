@@ -15,8 +15,11 @@ type Copy struct{ New, Old, Len int }
 
 // Workspace is memory that serves one patch after the other.
 type Workspace struct {
-	text []byte
-	sa   []int32
+	text  []byte
+	sa    []int32
+	index index
+	steps [len(strides)]steps
+	ends  []uint64 // where windows end, for one of steps after the other
 }
 
 // Diff finds a patch as the function [Diff] does. The copies, which are sorted by
@@ -38,9 +41,19 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []Run, opt Opt
 		text = w.text
 	}
 	w.sa = suffix.Array(w.sa, text)
-	m := newMatcher(newIndex(text, w.sa), old, new, opt)
+	m := w.matcher(text, w.sa, old, new, opt)
 	m.parts, m.copies = parts, copies
 	return assemble(old, new, m.path())
+}
+
+// matcher returns one with the indexes of a text, whose suffix array is sa.
+func (w *Workspace) matcher(text []byte, sa []int32, old, new []byte, opt Options) *matcher {
+	w.index.fill(text, sa)
+	w.ends = cleared(w.ends, len(text)/64+1)
+	for k, stride := range strides {
+		w.steps[k].fill(text, stride, w.ends)
+	}
+	return newMatcher(&w.index, &w.steps, old, new, opt)
 }
 
 // edge is what the ends of a copy leave of the old side on either side, in bytes,

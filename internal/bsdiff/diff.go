@@ -46,14 +46,15 @@ func (e Effort) longRun() int {
 // matches, kept for as long as they may be of use; the best path over them is
 // found by dynamic programming (Viterbi). What bytes cost is learnt on the way.
 //
-// Beside its arguments Diff needs half a byte to a byte for each old byte, up to
-// six more where the old side consists of tables, and the patch, which has as many
+// Beside its arguments Diff needs one to two bytes for each old byte, up to six
+// more where the old side consists of tables, and the patch, which has as many
 // bytes as new.
 func Diff(old []byte, sa []int32, new []byte, opt Options) *Patch {
 	if len(sa) != len(old) || len(old) > MaxSize || len(new) > MaxSize {
 		panic("bsdiff: sizes out of range")
 	}
-	return assemble(old, new, newMatcher(newIndex(old, sa), old, new, opt).path())
+	var w Workspace
+	return assemble(old, new, w.matcher(old, sa, old, new, opt).path())
 }
 
 // assemble makes the patch of a path.
@@ -138,13 +139,14 @@ func (p *Patch) MoveFresh(oldSize int64, min int) (patch *Patch, fresh []byte) {
 	if min <= 0 {
 		min = FreshRun
 	}
-	moved := int64(0)
+	moved, runs := int64(0), 0
 	for _, c := range p.Controls {
 		if c.Extra >= int64(min) {
 			moved += c.Extra
+			runs++
 		}
 	}
-	q := &Patch{Diff: make([]byte, 0, int64(len(p.Diff))+moved), Extra: make([]byte, 0, int64(len(p.Extra))-moved)}
+	q := &Patch{Controls: make([]Control, 0, len(p.Controls)+runs), Diff: make([]byte, 0, int64(len(p.Diff))+moved), Extra: make([]byte, 0, int64(len(p.Extra))-moved)}
 	fresh = make([]byte, 0, moved)
 	diff, extra := p.Diff, p.Extra
 	add := func(c Control) {

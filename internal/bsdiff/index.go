@@ -4,7 +4,9 @@ package bsdiff
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
+	"slices"
 )
 
 // gram is the length of the shortest match that is looked for, in bytes. What
@@ -18,8 +20,12 @@ const multiplier = 0x9e3779b97f4a7c15
 type index struct {
 	text []byte
 	sa   []int32
-	// start[c] is where, in sa, the suffixes begin that start with the two
-	// bytes of c or with something greater.
+	// heads[j] is what the suffix sa[j*headEvery] begins with. The most of a search
+	// is done in these, which are together, rather than in the text, where each
+	// look is a wait for memory.
+	heads []uint64
+	// start[c] is where, in heads, those begin that start with the two bytes of c
+	// or with something greater.
 	start []int32
 	// filter has a bit set for the hash of each gram of the text: most strings
 	// that are new altogether are told at the price of one look.
@@ -27,32 +33,55 @@ type index struct {
 	shift  uint
 }
 
-func newIndex(text []byte, sa []int32) *index {
-	x := &index{text: text, sa: sa, start: make([]int32, 1<<16+1)}
-	n := len(text)
-	count := make([]int32, 1<<16)
-	for i := 0; i+1 < n; i++ {
-		count[int(text[i])<<8|int(text[i+1])]++
-	}
-	at := int32(0)
-	for c := range count {
-		if c&0xff == 0 && n > 0 && int(text[n-1]) == c>>8 {
-			at++ // the last suffix is a single byte, less than all pairs with it
-		}
-		x.start[c] = at
-		at += count[c]
-	}
-	x.start[1<<16] = at
+// headEvery makes the suffixes between two heads fill a line of the cache.
+const headEvery = 16
 
+// fill makes x the index of a text with its suffix array. It uses the memory
+// that x has.
+func (x *index) fill(text []byte, sa []int32) {
+	n := len(text)
 	// Four to eight bits for each position.
 	size := max(bits.Len(uint(n))+2, 6)
-	x.shift = uint(64 - size)
-	x.filter = make([]uint64, 1<<(size-6))
+	*x = index{
+		text: text, sa: sa,
+		heads:  x.heads[:0],
+		start:  cleared(x.start, 1<<16+1),
+		filter: cleared(x.filter, 1<<(size-6)),
+		shift:  uint(64 - size),
+	}
+	x.heads = slices.Grow(x.heads, n/headEvery+1)
+	for r := 0; r < n; r += headEvery {
+		x.heads = append(x.heads, head(text[sa[r]:]))
+	}
+	c := 0
+	for j, h := range x.heads {
+		for ; c <= int(h>>48); c++ {
+			x.start[c] = int32(j)
+		}
+	}
+	for ; c < len(x.start); c++ {
+		x.start[c] = int32(len(x.heads))
+	}
 	for i := 0; i+gram <= n; i++ {
 		h := x.hash(text[i:])
 		x.filter[h>>6] |= 1 << (h & 63)
 	}
-	return x
+}
+
+// head is the first gram of s as a number of the same order, with zeros for what
+// s is short of.
+func head(s []byte) uint64 {
+	if len(s) >= gram {
+		return binary.BigEndian.Uint64(s)
+	}
+	h := uint64(0)
+	for k := range gram {
+		h <<= 8
+		if k < len(s) {
+			h |= uint64(s[k])
+		}
+	}
+	return h
 }
 
 // hash is of the first gram of s.
@@ -70,29 +99,23 @@ func (x *index) filtered(s []byte) (mask uint64) {
 	return mask
 }
 
-// find returns the place of s among the suffixes: sa[rank-1] and sa[rank] are
-// the starts of the suffixes around it, of which the first left and the first
-// right bytes are those of s. No byte of s is compared twice but in
-// comparisons that succeed, so a search takes time O(log n + log n * longest
+// find returns the place of s, of at least a gram, among the suffixes: sa[rank-1]
+// and sa[rank] are the starts of the suffixes around it, of which the first left
+// and the first right bytes are those of s, where they are as many as a gram. Else
+// the number is less than a gram, and may be 0. No byte of s is compared twice but
+// in comparisons that succeed, so a search takes time O(log n + log n * longest
 // match), and the latter only where the text repeats itself.
 func (x *index) find(s []byte) (rank, left, right int) {
-	if len(s) < 2 {
-		return 0, 0, 0
+	h := head(s)
+	j, end := int(x.start[h>>48]), int(x.start[h>>48+1])
+	j += firstFrom(x.heads[j:end], h)
+	if end == j || x.heads[j] > h {
+		end = j
+	} else if h < math.MaxUint64 {
+		end = j + firstFrom(x.heads[j:end], h+1)
 	}
-	c := int(s[0])<<8 | int(s[1])
-	lo, hi := int(x.start[c]), int(x.start[c+1])
-	if c&0xff == 0xff && c < 1<<16-1 && hi > lo {
-		// The bucket's end includes the lone last byte of the text, if that
-		// is the next value: it belongs to the next bucket.
-		if n := len(x.text); int(x.text[n-1]) == c>>8+1 {
-			hi--
-		}
-	}
-	if lo == hi {
-		return lo, 0, 0
-	}
-	first, last := lo, hi
-	left, right = 2, 2
+	// Behind the last head that is less, up to the first one that is greater.
+	lo, hi := max((j-1)*headEvery+1, 0), min(end*headEvery, len(x.sa))
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
 		k := min(left, right)
@@ -104,13 +127,21 @@ func (x *index) find(s []byte) (rank, left, right int) {
 			lo, left = mid+1, k
 		}
 	}
-	if lo == first {
-		left = 0
-	}
-	if lo == last {
-		right = 0
-	}
 	return lo, left, right
+}
+
+// firstFrom returns where the first of the sorted heads is that is not below h, or
+// how many there are.
+func firstFrom(heads []uint64, h uint64) int {
+	lo, hi := 0, len(heads)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); heads[mid] < h {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }
 
 // matchLen counts the equal bytes that a and b start with.
@@ -130,4 +161,15 @@ func matchLen(a, b []byte) int {
 		n++
 	}
 	return n
+}
+
+// cleared returns n zeros, in the memory of s if there is enough of it: fresh
+// memory costs more than the clearing.
+func cleared[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
 }

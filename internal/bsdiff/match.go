@@ -101,15 +101,19 @@ type matcher struct {
 	lastFresh int32             // the latest segment of extra bytes, or none
 	ring      [history]junction // of the positions up to the current one
 	ringFrom  int
-	steps     [len(strides)]*steps
+	steps     *[len(strides)]steps
 	// Which of the 64 strings from hasFrom on may be in the old side.
 	has     uint64
 	hasFrom int
+	// At which of the 64 positions from endsFrom on windows of steps end.
+	ends     [len(strides)]uint64
+	endsFrom int
 }
 
-func newMatcher(x *index, old, new []byte, opt Options) *matcher {
+func newMatcher(x *index, tables *[len(strides)]steps, old, new []byte, opt Options) *matcher {
 	m := &matcher{
 		index:     x,
+		steps:     tables,
 		old:       old,
 		new:       new,
 		longRun:   opt.Effort.longRun(),
@@ -117,10 +121,8 @@ func newMatcher(x *index, old, new []byte, opt Options) *matcher {
 		literals:  newLiterals(),
 		fresh:     state{prev: none, id: none, at: -history},
 		hasFrom:   -64,
+		endsFrom:  -64,
 		lastFresh: none,
-	}
-	for k, stride := range strides {
-		m.steps[k] = newSteps(x.text, stride)
 	}
 	if len(old) > 0 {
 		// A patch starts on diagonal 0, free of charge.
@@ -405,13 +407,16 @@ func (m *matcher) wake(i int, j *junction) {
 	}
 	want := binary.LittleEndian.Uint32(m.new[i:])
 	n := 0
-	for _, d := range m.idle {
+	for k := range m.idle {
+		d := &m.idle[k]
 		if i-int(d.used) > patience {
 			continue
 		}
 		p := i + d.diag
 		if p < 0 || p+wake > len(m.old) || binary.LittleEndian.Uint32(m.old[p:]) != want {
-			m.idle[n] = d
+			if n < k {
+				m.idle[n] = *d
+			}
 			n++
 			continue
 		}
@@ -485,16 +490,20 @@ func (m *matcher) search(i int) int {
 // position.
 func (m *matcher) nearest(rank, position int) (first, second int) {
 	least, next := math.MaxInt, math.MaxInt
-	for k := max(rank-similar, 0); k < min(rank+similar, len(m.sa)); k++ {
-		d := int(m.sa[k]) - position
+	from := max(rank-similar, 0)
+	for k, p := range m.sa[from:min(rank+similar, len(m.sa))] {
+		d := int(p) - position
 		if d < 0 {
 			d = -d
 		}
+		if d >= next {
+			continue // as nearly all
+		}
 		if d < least {
 			second, next = first, least
-			first, least = k, d
-		} else if d < next {
-			second, next = k, d
+			first, least = from+k, d
+		} else {
+			second, next = from+k, d
 		}
 	}
 	return first, second

@@ -3,7 +3,9 @@
 package bsdiff
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math"
 	"math/bits"
 )
 
@@ -59,6 +61,43 @@ func stepKey(data []byte, end, stride int) (key uint32, ok bool) {
 	return key, int32(key) >= 0
 }
 
+// near tells at which of the 64 ends from a position on a step may not be wide:
+// bit i is that for from+i. The highest bytes of its numbers differ by one at most;
+// eight of them are compared at a time, without a branch, as it is a matter of
+// chance nearly everywhere.
+func near(data []byte, from, stride int) (mask uint64) {
+	if from > len(data) {
+		return 0
+	}
+	if from <= stride || from+63 > len(data) {
+		return math.MaxUint64 >> max(from+63-len(data), 0)
+	}
+	const (
+		ones = math.MaxUint64 / 255 // in each byte
+		high = ones << 7
+	)
+	a, b := data[from-1:from+63], data[from-1-stride:from+63-stride]
+	for k := 0; k < 64; k += 8 {
+		x, y := binary.LittleEndian.Uint64(a[k:]), binary.LittleEndian.Uint64(b[k:])
+		d := (x | high - y&^high) ^ (x^^y)&high // of each byte
+		d = (d&^high + ones) ^ d&high           // 0 to 2?
+		d = ^(d&^high + (128-3)*ones | d) & high
+		// The highest bits of the bytes side by side.
+		mask |= d >> 7 * 0x0102040810204080 >> 56 << k
+	}
+	return mask
+}
+
+// windowEnds tells at which of 64 ends windows may end, from what near tells of
+// those and of the 64 before.
+func windowEnds(now, before uint64, stride int) uint64 {
+	ends := now
+	for k := stride; k < stepWindow*stride; k += stride {
+		ends &= now<<k | before>>(64-k)
+	}
+	return ends
+}
+
 // steps is an index of the windows of a text, for one stride.
 type steps struct {
 	text   []byte
@@ -67,34 +106,48 @@ type steps struct {
 	shift  uint
 }
 
-func newSteps(text []byte, stride int) *steps {
-	type window struct {
-		key uint32
-		end int32
-	}
-	var windows []window
+// fill makes x the index of a text. It uses the memory that x has, and ends, which
+// has a bit for each end from 0 to len(text): how many windows there are has to be
+// known before the first has a slot.
+func (x *steps) fill(text []byte, stride int, ends []uint64) {
 	// Content that is nothing but tables must not take any amount of memory.
-	most := max(len(text)/stepShare, 1<<16)
-	for end := stride + wordSize; end <= len(text) && len(windows) < most; end++ {
-		if wide(stepTo(text, end, stride)) {
-			continue // as nearly everywhere
+	most, windows := max(len(text)/stepShare, 1<<16), 0
+	before := uint64(0)
+	for block := range ends {
+		now := near(text, block*64, stride)
+		left := windowEnds(now, before, stride)
+		before = now
+		ends[block] = 0
+		if left == math.MaxUint64 && block > 0 {
+			// A hole, most likely: its steps are all the same.
+			s := text[block*64-stride*stepWindow-wordSize : block*64+63]
+			if bytes.Equal(s[:len(s)-stride], s[stride:]) {
+				continue
+			}
 		}
-		if key, ok := stepKey(text, end, stride); ok {
-			windows = append(windows, window{key, int32(end)})
-		}
-	}
-	log := max(bits.Len(uint(len(windows))), 4)
-	x := &steps{text: text, stride: stride, shift: uint(31 - log), slots: make([]int32, 1<<log+stepWays)}
-	for _, w := range windows {
-		ways := x.ways(w.key)
-		for k, end := range ways {
-			if end == 0 {
-				ways[k] = w.end
-				break
+		for ; left != 0 && windows < most; left &= left - 1 {
+			k := bits.TrailingZeros64(left)
+			if _, ok := stepKey(text, block*64+k, stride); ok {
+				ends[block] |= 1 << k
+				windows++
 			}
 		}
 	}
-	return x
+	log := max(bits.Len(uint(windows)), 4)
+	*x = steps{text: text, stride: stride, shift: uint(31 - log), slots: cleared(x.slots, 1<<log+stepWays)}
+	for block, left := range ends {
+		for ; left != 0; left &= left - 1 {
+			at := block*64 + bits.TrailingZeros64(left)
+			key, _ := stepKey(text, at, stride)
+			ways := x.ways(key)
+			for k, end := range ways {
+				if end == 0 {
+					ways[k] = int32(at)
+					break
+				}
+			}
+		}
+	}
 }
 
 // ways returns the slots that a key, which is below 1<<31, may lie in.
@@ -127,10 +180,19 @@ func (x *steps) find(new []byte, i int, each func(end int)) {
 // findSteps makes the diagonals of those windows candidates that have the steps
 // of one that ends at i.
 func (m *matcher) findSteps(i int) {
-	for _, x := range m.steps {
-		x.find(m.new, i, func(end int) {
-			at, _ := m.oldAt(end - 1)
-			m.enter(at+1-i, i, i)
-		})
+	if i-m.endsFrom >= 64 {
+		m.endsFrom = i
+		for k := range m.steps {
+			stride := m.steps[k].stride
+			m.ends[k] = windowEnds(near(m.new, i, stride), near(m.new, i-64, stride), stride)
+		}
+	}
+	for k := range m.steps {
+		if m.ends[k]>>(i-m.endsFrom)&1 != 0 {
+			m.steps[k].find(m.new, i, func(end int) {
+				at, _ := m.oldAt(end - 1)
+				m.enter(at+1-i, i, i)
+			})
+		}
 	}
 }

@@ -167,11 +167,10 @@ func sortLMS[T symbol](sa []int32, text []T, m int, work []int32) {
 	// The names, in text order, are a text with the same order of suffixes.
 	names := sa[n-m:]
 	j := m
-	for i := len(slot) - 1; i >= 0; i-- {
-		if v := slot[i]; v != 0 {
-			j--
-			names[j] = v - 1
-		}
+	for i := len(slot) - 1; j > 0; i-- {
+		v := slot[i]
+		names[j-1] = v - 1
+		j -= int(uint32(-v) >> 31) // if v > 0
 	}
 	if between := sa[m : n-m]; len(between) > len(work) {
 		work = between
@@ -187,6 +186,10 @@ func sortLMS[T symbol](sa []int32, text []T, m int, work []int32) {
 	}
 }
 
+// less is -1 if a is less than b, else 0. A branch would have to wait for the text,
+// and be wrong often; without one many positions are looked at meanwhile.
+func less[T symbol](a, b T) int32 { return (int32(a) - int32(b)) >> 31 }
+
 func equal[T symbol](a, b []T) bool {
 	b = b[:len(a)]
 	for i, v := range a {
@@ -197,21 +200,25 @@ func equal[T symbol](a, b []T) bool {
 	return true
 }
 
-// eachLMS calls f for the LMS positions of text from right to left.
+// eachLMS calls f for the LMS positions of text from right to left. Types are as
+// good as random, so there is no branch for them: positions are collected first.
 func eachLMS[T symbol](text []T, f func(p int)) {
-	s := false
-	right := text[len(text)-1]
-	for p := len(text) - 2; p >= 0; p-- {
-		c := text[p]
-		if c < right {
-			s = true
-		} else if c > right {
-			if s {
-				f(p + 1)
-			}
-			s = false
+	var found [256]int32
+	s := uint32(0) // 1: the right neighbour is of type S
+	right := int32(text[len(text)-1])
+	for p := len(text) - 2; p >= 0; {
+		k := 0
+		for ; p >= 0 && k < len(found); p-- {
+			c := int32(text[p])
+			less, greater := uint32(c-right)>>31, uint32(right-c)>>31
+			found[k] = int32(p + 1)
+			k += int(s & greater)
+			s = less | s&^greater
+			right = c
 		}
-		right = c
+		for _, p := range found[:k] {
+			f(int(p))
+		}
 	}
 }
 
@@ -260,8 +267,10 @@ func induceL[T symbol](sa []int32, text []T, bucket []int32, drop bool) {
 		}
 		v--
 		c := text[v]
-		if v == 0 || text[v-1] < c {
+		if v == 0 {
 			v = ^v
+		} else {
+			v ^= less(text[v-1], c)
 		}
 		b := bucket[c]
 		sa[b] = v
@@ -286,8 +295,8 @@ func selectLMS[T symbol](sa []int32, text []T, bucket []int32) {
 		v--
 		c := text[v]
 		// What has a left neighbour of type L is an LMS position.
-		if v != 0 && text[v-1] > c {
-			v = ^v
+		if v != 0 {
+			v ^= less(c, text[v-1])
 		}
 		b := bucket[c] - 1
 		sa[b] = v
@@ -307,8 +316,10 @@ func induceS[T symbol](sa []int32, text []T, bucket []int32) {
 		}
 		v--
 		c := text[v]
-		if v == 0 || text[v-1] > c {
+		if v == 0 {
 			v = ^v
+		} else {
+			v ^= less(c, text[v-1])
 		}
 		b := bucket[c] - 1
 		sa[b] = v
