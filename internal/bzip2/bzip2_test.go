@@ -129,6 +129,26 @@ func TestDecoders(t *testing.T) {
 	}
 }
 
+// TestFullBlock fills a block to its last bytes with runs of each length, whose coded
+// form must not reach beyond it.
+func TestFullBlock(t *testing.T) {
+	mixed := make([]byte, maxBlock)
+	for i := range mixed {
+		mixed[i] = byte(i) // no two are equal
+	}
+	for _, run := range []int{1, 2, 3, 4, 5, 260} {
+		for left := range 7 {
+			src := slices.Concat(mixed[:maxBlock-left], bytes.Repeat([]byte{7}, run), []byte("and so on"))
+			if coded, _, n := codeRuns(nil, nil, src); len(coded) > maxBlock || n < maxBlock-left {
+				t.Errorf("a run of %d with %d bytes left: %d of %d bytes in a block of %d", run, left, n, len(src), len(coded))
+			}
+			if run == 4 {
+				checkDecodes(t, encode(t, src, 1), src)
+			}
+		}
+	}
+}
+
 // TestProgram holds the encoder against the reference: it decodes our streams,
 // and its own are not smaller.
 func TestProgram(t *testing.T) {

@@ -34,9 +34,7 @@ func codeRuns(dst []byte, cuts []cut, src []byte) ([]byte, []cut, int) {
 		for n < len(rest) && rest[n] == c {
 			n++
 		}
-		if len(dst)+min(n, 5) > maxBlock {
-			break
-		}
+		before := len(dst)
 		switch {
 		case n >= 4:
 			dst = append(dst, c, c, c, c, byte(n-4))
@@ -46,6 +44,10 @@ func codeRuns(dst []byte, cuts []cut, src []byte) ([]byte, []cut, int) {
 			dst = append(dst, c, c)
 		default:
 			dst = append(dst, c)
+		}
+		if len(dst) > maxBlock {
+			dst = dst[:before]
+			break
 		}
 		i += n
 		if len(dst) >= end {
