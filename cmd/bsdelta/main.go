@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
+	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
 	"swudelta/internal/plan"
@@ -137,12 +139,23 @@ func plain(c *tool.Context, source, target *tool.File) error {
 			return err
 		}
 	}
-	patch := bsdiff.Diff(sides[0], suffix.Array(nil, sides[0]), sides[1], bsdiff.Options{})
-	if err := patch.Check(sides[0], sides[1]); err != nil {
+	var patch bytes.Buffer
+	_, err := bsdiff.Diff(sides[0], suffix.Array(nil, sides[0]), sides[1], bsdiff.Options{}).Encode(&patch,
+		func(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, runtime.GOMAXPROCS(0)) })
+	if err != nil {
+		return err
+	}
+	// Applied as it will be elsewhere, not as it is in memory.
+	made := digest.NewWriter(io.Discard)
+	err = bsdiff.Apply(made, bytes.NewReader(sides[0]), int64(len(sides[0])), bytes.NewReader(patch.Bytes()), int64(patch.Len()), int64(len(sides[1])))
+	if err == nil {
+		err = digest.Check(made.Sum(), digest.Sum(sides[1]))
+	}
+	if err != nil {
 		return fmt.Errorf("try the new patch: %w", err)
 	}
 	return c.Output(func(w io.Writer) error {
-		_, err := patch.Encode(w, func(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, runtime.GOMAXPROCS(0)) })
+		_, err := w.Write(patch.Bytes())
 		return err
 	})
 }
