@@ -312,7 +312,7 @@ func pieceLen(p piece) int { return p.n }
 func (m *maker) matchPacks(old *index, target []byte, d *division, h *hints, budget int) ([]*madePack, error) {
 	packs := makePacks(old, target, d, h, budget, m.effort.oldShare)
 	made := make([][]*madePack, len(packs))
-	n := m.workers(packs)
+	n := m.workers(packs, old, target)
 	spaces := make(chan *workspace, n) // one for each worker
 	for range n {
 		spaces <- &workspace{}
@@ -329,7 +329,7 @@ func (m *maker) matchPacks(old *index, target []byte, d *division, h *hints, bud
 		// there is room for all that can be fresh.
 		c := newChooser(old, target, d, h)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
-			half.ranges, half.filler = c.choose(half.material, max(budget-2*half.newSize(), 0))
+			half.ranges, half.filler, _ = c.choose(half.material, max(budget-2*half.newSize(), 0))
 			k, err := w.match(half, old, target, d, math.MaxInt, m)
 			if err != nil {
 				return err
@@ -471,16 +471,14 @@ func copyItems(old []byte, ranges []span) ([]*pamz.Item, [][]byte) {
 func (m *maker) bzip2(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, m.Workers) }
 
 // workers is how many packs are worked on at a time so that all of them fit into
-// the memory that is left beside the images.
-func (m *maker) workers(packs []*pack) int {
+// the memory that is left beside the images and the index.
+func (m *maker) workers(packs []*pack, old *index, target []byte) int {
 	most := 0
 	for _, p := range packs {
-		most = max(most, 6*p.oldSize()+4*p.newSize())
+		sorted := p.oldSize() - total(p.filler, span.len)
+		most = max(most, 9*sorted+2*p.oldSize()+4*p.newSize())
 	}
-	left := m.Memory
-	for _, p := range m.old {
-		left -= int64(len(p.data))
-	}
+	left := m.Memory - int64(len(old.data)+len(target)+8*len(old.slots))
 	return int(max(min(left/int64(max(most, 1)), int64(m.Workers)), 1))
 }
 

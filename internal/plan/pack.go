@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -50,6 +51,14 @@ const (
 	// rangeCost is what an old range costs in the delta, in bytes: 57 for the
 	// item that names it.
 	rangeCost = 57
+	// lostWorth is of how many bytes that are lost one is saved if the old side of their
+	// pack has all that is unused.
+	lostWorth = 16
+	// leastUnused is the shortest range of the old side that may serve what is lost
+	// although they have nothing in common, in bytes.
+	leastUnused = 32 << 10
+	// entryCost is what an entry of the table costs, in bytes, 32 of them a digest.
+	entryCost = 46
 	// hitWorth is how many bytes of the delta one anchor in common saves: it
 	// stands for 32 bytes that need not be stored, compressed to less than half.
 	hitWorth = 12
@@ -69,7 +78,8 @@ const (
 )
 
 // makePacks distributes the pieces that need a pack over packs whose old and
-// new side together are likely to take at most budget bytes.
+// new side together are likely to take at most budget bytes. Pieces are in the order
+// of the target or in that of the old side, whichever promises more.
 func makePacks(old *index, target []byte, d *division, h *hints, budget int, oldShare float64) []*pack {
 	var material []piece
 	for _, p := range d.pieces {
@@ -84,7 +94,7 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	case len(old.data) == 0:
 		return []*pack{{material: material}}
 	}
-	strange := strangers(old, target, material, d)
+	strange, unused, votes := survey(old, target, material, d)
 	for _, s := range strange {
 		load += s.len() / 4
 	}
@@ -93,12 +103,71 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	}
 	budget -= budget / 20 // for what was not expected
 	n := int(float64(load)*(1+oldShare))/budget + 1
-	packs := split(material, strange, load/n+1)
-	c := newChooser(old, target, d, h)
-	for _, p := range packs {
-		p.ranges, p.filler = c.choose(p.material, budget-p.load)
+	order, lost := arrange(material, votes)
+	var gone []span // where lost is
+	for _, p := range lost {
+		gone = append(gone, span{p.at, p.end()})
 	}
-	return packs
+	c := newChooser(old, target, d, h)
+	// pack makes packs of material in some order, and says about how many bytes of
+	// the delta they save.
+	pack := func(order, lost []piece) (packs []*pack, worth int) {
+		finish := func(p *pack, served int) {
+			from, to := 0, 0
+			for _, m := range p.material {
+				to += overlap(gone, span{m.at, m.end()})
+			}
+			for _, r := range p.ranges {
+				from += overlap(unused, r)
+			}
+			// What is lost comes from what is unused, as far as anyone can tell.
+			found := to / lostWorth * (from >> 10) / (total(unused, span.len)>>10 + 1)
+			worth += served*hitWorth + found - len(p.ranges)*rangeCost - len(p.material)*entryCost
+			packs = append(packs, p)
+		}
+		for _, p := range split(order, strange, load/n+1) {
+			served := 0
+			p.ranges, p.filler, served = c.choose(p.material, budget-p.load)
+			finish(p, served)
+		}
+		for _, p := range split(lost, strange, load/n+1) {
+			ranges, _, served := c.choose(p.material, (budget-p.load)/4)
+			room := budget - p.load - total(ranges, span.len)
+			p.ranges = union(append(ranges, within(unused, room)...))
+			finish(p, served)
+		}
+		return packs, worth
+	}
+	best, most := pack(material, nil)
+	if len(order)+len(lost) > 0 {
+		if packs, worth := pack(order, lost); worth > most {
+			best = packs
+		}
+	}
+	return best
+}
+
+// within returns as much of the spans as takes at most room bytes.
+func within(spans []span, room int) []span {
+	var out []span
+	for _, s := range spans {
+		if s.to = min(s.to, s.from+room); s.len() <= 0 {
+			break
+		}
+		out = append(out, s)
+		room -= s.len()
+	}
+	return out
+}
+
+// overlap is how many bytes of s are in spans, which are sorted.
+func overlap(spans []span, s span) int {
+	n := 0
+	i, _ := slices.BinarySearchFunc(spans, s.from, func(v span, at int) int { return cmp.Compare(v.to, at+1) })
+	for ; i < len(spans) && spans[i].from < s.to; i++ {
+		n += min(spans[i].to, s.to) - max(spans[i].from, s.from)
+	}
+	return n
 }
 
 // unsorted returns the filler in offsets of the old side of the pack.
@@ -134,26 +203,49 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 	return out
 }
 
-// strangers returns the stretches of material, in the order of the target, that
-// have no anchor in common with the old side: most of what they hold will be
-// fresh.
-func strangers(old *index, target []byte, material []piece, d *division) []span {
-	var out []span
+// survey looks for the anchors of material in the old side. It returns the
+// stretches that have none in common with it, in the order of the target: most of
+// what they hold will be fresh. The others vote for where each unit of the target
+// comes from; unused is what the old side has that nothing comes from.
+func survey(old *index, target []byte, material []piece, d *division) (strange, unused []span, votes []vote) {
+	used := make([]bool, len(old.data)/blockSize+1)
+	use := func(s span) {
+		for b := s.from / blockSize; b*blockSize < s.to; b++ {
+			used[b] = true
+		}
+	}
+	for _, p := range d.pieces {
+		if p.from == fromOld {
+			use(span{p.off, p.off + p.n})
+		}
+	}
+	votes = make([]vote, len(target)/placeUnit+1)
 	done := 0
 	gap := func(to int) {
 		if to-done >= strangeRun {
-			out = append(out, span{done, to})
+			strange = append(strange, span{done, to})
 		}
 	}
+	move := 0 // from the target to the old side, for the latest anchor
 	look := func(from, to int) {
 		anchors(target, from, to, anchorBits, func(batch []anchor) int {
 			old.touch(batch)
 			for _, a := range batch {
-				old.lookup(target, a, func(int) bool {
+				found := false
+				if p := a.end + move; p >= windowSize && p <= len(old.data) && bytes.Equal(old.data[p-windowSize:p], target[a.end-windowSize:a.end]) {
+					found = true // as most often: what comes next is next on the other side
+				} else {
+					old.lookup(target, a, func(oldEnd int) bool {
+						found, move = true, oldEnd-a.end
+						return false
+					})
+				}
+				if found {
 					gap(a.end - windowSize)
 					done = a.end
-					return false
-				})
+					votes[a.end/placeUnit].add(move, 1)
+					used[(a.end+move-windowSize)/blockSize] = true
+				}
 			}
 			return 0
 		})
@@ -163,11 +255,24 @@ func strangers(old *index, target []byte, material []piece, d *division) []span 
 		done = m.at
 		d.eachKnown(m.at, m.end(), func(run piece) {
 			look(done, run.at)
-			done = run.end()
+			done, move = run.end(), run.off-run.at
+			use(span{run.off, run.off + run.n})
+			for at := run.at; at < run.end(); at += placeUnit {
+				votes[at/placeUnit].add(move, placeUnit>>anchorBits)
+			}
 		})
 		look(done, m.end())
 	}
-	return out
+	for b := 0; b < len(used); b++ {
+		from := b
+		for b < len(used) && !used[b] {
+			b++
+		}
+		if s := (span{from * blockSize, min(b*blockSize, len(old.data))}); s.len() >= leastUnused {
+			unused = append(unused, s)
+		}
+	}
+	return strange, unused, votes
 }
 
 // split cuts material into packs of the given load: the memory that its new side
@@ -175,6 +280,9 @@ func strangers(old *index, target []byte, material []piece, d *division) []span 
 // of a pack, unless they are so long that they leave it, so strangers count five
 // quarters.
 func split(material []piece, strange []span, size int) []*pack {
+	if len(material) == 0 {
+		return nil
+	}
 	packs := []*pack{{}}
 	add := func(m piece, weight int) {
 		for m.n > 0 {
@@ -194,16 +302,17 @@ func split(material []piece, strange []span, size int) []*pack {
 		}
 	}
 	for _, m := range material {
+		i, _ := slices.BinarySearchFunc(strange, m.at, func(s span, at int) int { return cmp.Compare(s.to, at+1) })
 		for m.n > 0 {
-			for len(strange) > 0 && strange[0].to <= m.at {
-				strange = strange[1:]
+			for i < len(strange) && strange[i].to <= m.at {
+				i++
 			}
 			next, weight := m.end(), 4
-			if len(strange) > 0 {
-				if strange[0].from <= m.at {
-					next, weight = min(strange[0].to, next), 5
+			if i < len(strange) {
+				if strange[i].from <= m.at {
+					next, weight = min(strange[i].to, next), 5
 				} else {
-					next = min(strange[0].from, next)
+					next = min(strange[i].from, next)
 				}
 			}
 			add(piece{at: m.at, n: next - m.at}, weight)
@@ -255,9 +364,9 @@ func (c *chooser) look(from, to, zeros int) {
 	})
 }
 
-// choose returns ranges of at most budget bytes together, and what parts of them
-// only join others.
-func (c *chooser) choose(material []piece, budget int) (ranges, filler []span) {
+// choose returns ranges of at most budget bytes together, what parts of them only
+// join others, and how many anchors they serve.
+func (c *chooser) choose(material []piece, budget int) (ranges, filler []span, served int) {
 	clear(c.votes)
 	clear(c.hits)
 	c.blocks = c.blocks[:0]
@@ -310,7 +419,7 @@ type run struct {
 
 // ranges turns blocks with hits into ranges, best ones first, until the budget
 // is used up.
-func (c *chooser) ranges(budget int) (ranges, filler []span) {
+func (c *chooser) ranges(budget int) (ranges, filler []span, served int) {
 	var runs []run
 	size := len(c.old.data)
 	for b := range c.hits {
@@ -344,10 +453,11 @@ func (c *chooser) ranges(budget int) (ranges, filler []span) {
 	spans := make([]span, 0, n)
 	for _, r := range runs[:n] {
 		spans = append(spans, r.span)
+		served += r.hits
 	}
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
 	ranges = mergeSpans(slices.Clone(spans), budget-used, mergeGap)
-	return ranges, gaps(ranges, spans)
+	return ranges, gaps(ranges, spans), served
 }
 
 // gaps returns what spans and their surroundings leave of ranges, which cover
