@@ -54,6 +54,9 @@ const (
 	// lostWorth is of how many bytes that are lost one is saved if the old side of their
 	// pack has all that is unused.
 	lostWorth = 16
+	// clearly is of how much of the bytes that packs save another order must promise to
+	// save one more: the estimate is a rough one, and favours other orders a little.
+	clearly = 64
 	// leastUnused is the shortest range of the old side that may serve what is lost
 	// although they have nothing in common, in bytes.
 	leastUnused = 32 << 10
@@ -140,7 +143,7 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	}
 	best, most := pack(material, nil)
 	if len(order)+len(lost) > 0 {
-		if packs, worth := pack(order, lost); worth > most {
+		if packs, worth := pack(order, lost); worth > most+most/clearly {
 			best = packs
 		}
 	}
@@ -206,7 +209,7 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 // survey looks for the anchors of material in the old side. It returns the
 // stretches that have none in common with it, in the order of the target: most of
 // what they hold will be fresh. The others vote for where each unit of the target
-// comes from; unused is what the old side has that nothing comes from.
+// comes from; unused is what the old side has that nothing comes from, but for zeros.
 func survey(old *index, target []byte, material []piece, d *division) (strange, unused []span, votes []vote) {
 	used := make([]bool, len(old.data)/blockSize+1)
 	use := func(s span) {
@@ -265,7 +268,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 	}
 	for b := 0; b < len(used); b++ {
 		from := b
-		for b < len(used) && !used[b] {
+		for b < len(used) && !used[b] && !allZero(old.data[b*blockSize:min((b+1)*blockSize, len(old.data))]) {
 			b++
 		}
 		if s := (span{from * blockSize, min(b*blockSize, len(old.data))}); s.len() >= leastUnused {
@@ -274,6 +277,8 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 	}
 	return strange, unused, votes
 }
+
+func allZero(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 // split cuts material into packs of the given load: the memory that its new side
 // is expected to take on the device. That of fresh bytes is needed on both sides
