@@ -296,3 +296,25 @@ func TestPoolForm(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCostHeap has a small patch with a large old side behind one with a large
+// result, whose room the stock library's heap keeps.
+func TestCostHeap(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 0, nil).text(500_000))
+	memory := func(sizes ...int) int64 {
+		var chunks []*Item
+		for _, n := range sizes {
+			chunks = append(chunks, b.bsdiff(b.source[:n], b.copySource(n, len(b.source)-n)))
+		}
+		d, _ := b.diff(0, LittleEndian, chunks...)
+		report, violations, err := Check(d, Profile10)
+		if err != nil || len(violations) > 0 {
+			t.Fatal(violations, err)
+		}
+		return report.Memory
+	}
+	large, small, both := memory(400_000), memory(10_000), memory(400_000, 10_000)
+	if large != small || both != small+390_000 {
+		t.Errorf("large new side %d, small %d, both %d", large, small, both)
+	}
+}

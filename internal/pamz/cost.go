@@ -19,6 +19,7 @@ const (
 	stockBSDiff = 10 << 20 // three bzip2 decoders and pipes, beside both files
 	stockZlib   = 1 << 20
 	stockItem   = 1 << 10  // of a table
+	stockHeap   = 32 << 20 // results of patches up to this size come from a heap that keeps their room for the next (glibc)
 	stockStaged = 64 << 10 // the 3.0 library keeps slices up to this size in memory
 	hidden      = 8 << 20  // window of a zstd frame that cannot be looked at
 )
@@ -71,6 +72,7 @@ type meter struct {
 	*checker
 	now, peak load
 	pending   int64        // of compressors that nothing was written to yet
+	heap      int64        // that results of patches have taken, to the end
 	kept      map[key]bool // ranges of forward-only sources, in memory to the end
 }
 
@@ -115,7 +117,10 @@ func (m *meter) write(s *checkScope, it *Item) {
 		}
 	case OpBSDiff:
 		held = m.read(s, r.Params[0].Item).plus(m.read(s, r.Params[1].Item))
-		both := load{memory: it.Length + r.Params[1].Item.Length + stockBSDiff}
+		if it.Length <= stockHeap {
+			m.heap = max(m.heap, it.Length)
+		}
+		both := load{memory: max(it.Length, m.heap) + r.Params[1].Item.Length + stockBSDiff}
 		m.add(both)
 		held = held.plus(both)
 	case OpNested:

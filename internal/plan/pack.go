@@ -128,15 +128,18 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 			worth += served*hitWorth + found - len(p.ranges)*rangeCost - len(p.material)*entryCost
 			packs = append(packs, p)
 		}
-		for _, p := range split(order, strange, load/n+1) {
+		// A smaller pack has no larger old side: the device's heap keeps the room that
+		// the new side of another took.
+		size := load/n + 1
+		for _, p := range split(order, strange, size) {
 			served := 0
-			p.ranges, p.filler, served = c.choose(p.material, budget-p.load)
+			p.ranges, p.filler, served = c.choose(p.material, budget-max(p.load, size))
 			finish(p, served)
 		}
-		for _, p := range split(lost, strange, load/n+1) {
-			ranges, _, served := c.choose(p.material, (budget-p.load)/4)
-			room := budget - p.load - total(ranges, span.len)
-			p.ranges = union(append(ranges, within(unused, room)...))
+		for _, p := range split(lost, strange, size) {
+			room := budget - max(p.load, size)
+			ranges, _, served := c.choose(p.material, room/4)
+			p.ranges = union(append(ranges, within(unused, room-total(ranges, span.len))...))
 			finish(p, served)
 		}
 		return packs, worth
