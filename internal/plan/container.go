@@ -27,8 +27,8 @@ type payload struct {
 	data   []byte     // the content
 }
 
-// smallMember is the size below which a member of the target is not worth a
-// plan of its own.
+// smallMember is the size, in bytes, below which a member of the target is not worth
+// a plan of its own, nor one of the source a place in the old side.
 const smallMember = 16 << 10
 
 // openPayloads returns what a file holds, in the order of the file.

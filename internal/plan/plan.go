@@ -164,6 +164,10 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if m.old, err = m.openPayloads(source, m.openOld); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
+	// Small members serve nobody but would make a second copy of the large one.
+	if large := slices.DeleteFunc(slices.Clone(m.old), func(p *payload) bool { return len(p.data) < smallMember }); len(large) > 0 {
+		m.old = large
+	}
 	m.index = newIndexOf(m.old)
 	members, err := m.openPayloads(target, m.openNew)
 	if err != nil {
