@@ -37,10 +37,10 @@ const (
 	prefixCost = 1200
 )
 
-// arounds is how much old content before and behind an insertion is of use, in
-// bytes: the first of these with which all of it fits. More was measured to bring
-// nothing.
-var arounds = []int{4 << 10, 2 << 10, 512}
+// arounds is how much old content before and behind an insertion is of use, and how
+// much of it together is worth the time, in bytes: the first of these with which all of it
+// fits. More was measured to bring nothing.
+var arounds = []struct{ each, all int }{{8 << 10, 4 << 20}, {4 << 10, maxPrefix}, {2 << 10, maxPrefix}, {512, maxPrefix}}
 
 // frame is fresh bytes as the delta carries them.
 type frame struct {
@@ -220,9 +220,9 @@ func surroundings(sites []site, limit int) []span {
 	for _, around := range arounds {
 		out = out[:0]
 		for _, s := range sites {
-			out = append(out, span{max(s.at-around, s.from), min(s.at+around, s.to)})
+			out = append(out, span{max(s.at-around.each, s.from), min(s.at+around.each, s.to)})
 		}
-		if out = union(out); total(out, span.len) <= limit {
+		if out = union(out); total(out, span.len) <= min(limit, around.all) {
 			return out
 		}
 	}

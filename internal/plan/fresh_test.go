@@ -55,14 +55,14 @@ func TestInsertions(t *testing.T) {
 		{Add: 10},
 	}}
 	sites := insertions(p, ranges, 128)
-	around := arounds[0]
+	around := arounds[0].each
 	got := surroundings(sites, 1<<30)
 	want := []span{{10010 - around, 10010 + around}, {50000 - around, 50000 + around}, {550010 - around, 550010 + around}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	// With less room, less of each; with still less, fewer of them.
-	small := arounds[len(arounds)-1]
+	small := arounds[len(arounds)-1].each
 	if got, want := surroundings(sites, 6*small), []span{{10010 - small, 10010 + small}, {50000 - small, 50000 + small}, {550010 - small, 550010 + small}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -143,6 +143,60 @@ func (h *hints) each(at, n int, use func(span)) {
 	}
 }
 
+// inOrder returns material in groups of what belongs together, each in the order that
+// it was made in: an object, or what is of none.
+func (h *hints) inOrder(material []piece) [][]piece {
+	type part struct {
+		piece
+		object  int // where the first run of it lies
+		logical int // offset in the object
+	}
+	first := map[string]int{}
+	for _, t := range h.target {
+		if _, ok := first[t.name]; !ok {
+			first[t.name] = t.at
+		}
+	}
+	var parts []part
+	i := 0
+	for _, m := range material {
+		for m.n > 0 {
+			for i < len(h.target) && h.target[i].at+h.target[i].n <= m.at {
+				i++
+			}
+			p := part{piece{at: m.at, n: m.n}, -m.at - 1, 0}
+			if i < len(h.target) {
+				switch t := h.target[i]; {
+				case t.at > m.at:
+					p.n = min(p.n, t.at-m.at)
+				default:
+					p.n = min(p.n, t.at+t.n-m.at)
+					p.object, p.logical = first[t.name], t.logical+m.at-t.at
+				}
+			}
+			parts = append(parts, p)
+			m.at, m.n = m.at+p.n, m.n-p.n
+		}
+	}
+	key := func(p part) int {
+		if p.object < 0 {
+			return p.at
+		}
+		return p.object
+	}
+	slices.SortStableFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(key(a), key(b)), cmp.Compare(a.object, b.object), cmp.Compare(a.logical, b.logical))
+	})
+	var out [][]piece
+	for i, p := range parts {
+		if i == 0 || p.object != parts[i-1].object {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], p.piece)
+	}
+	return out
+}
+
 // layoutOf returns the layout of a payload: the given one, or what the image
 // itself says. A layout is a hint, so an image that cannot be read has none.
 func (m *maker) layoutOf(p *payload, given map[string]*layout.Layout, side string) *layout.Layout {

@@ -489,7 +489,7 @@ func tableChunks(target []byte, pieces []piece, made []*madePack, oldSize, fresh
 	at := 0
 	place := func(pieces []piece) {
 		for _, p := range pieces {
-			places = append(places, placed{span{p.at, p.end()}, at})
+			places = append(places, placed{span: span{p.at, p.end()}, at: at})
 			at += p.n
 		}
 	}
@@ -500,6 +500,11 @@ func tableChunks(target []byte, pieces []piece, made []*madePack, oldSize, fresh
 	at = oldSize + freshSize
 	for _, k := range made {
 		place(k.material)
+	}
+	for _, p := range pieces {
+		if p.from == fromZero { // a repeat may refer to it
+			places = append(places, placed{span: span{p.at, p.end()}, zero: true})
+		}
 	}
 	t := tableBuilder{target: target, places: sortPlaces(places)}
 	for _, p := range pieces {

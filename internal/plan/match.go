@@ -173,11 +173,12 @@ func (p piece) end() int { return p.at + p.n }
 // their own.
 type thresholds struct{ copy, zero, repeat int }
 
-// division is the target in pieces, and the shorter runs of the old side in those
-// that need a pack.
+// division is the target in pieces, the shorter runs of the old side in those that
+// need a pack, and where they are thought to come from.
 type division struct {
 	pieces []piece
 	known  []piece // fromOld, of at least copyRun bytes, by at
+	places []piece // off is near the place in the old side; by at; none where pieces keep their order
 }
 
 // divide cuts the target into long runs that need no pack, and the rest.
@@ -213,16 +214,44 @@ func divide(old *index, target []byte, t thresholds) *division {
 }
 
 // eachKnown calls each for the parts of known runs in target[from:to].
-func (d *division) eachKnown(from, to int, each func(piece)) {
-	i, _ := slices.BinarySearchFunc(d.known, from, func(p piece, at int) int { return cmp.Compare(p.end(), at+1) })
-	for ; i < len(d.known) && d.known[i].at < to; i++ {
-		p := d.known[i]
+func (d *division) eachKnown(from, to int, each func(piece)) { eachPart(d.known, from, to, each) }
+
+// eachPlace calls each for the parts of target[from:to] that are thought to come from
+// near what they name.
+func (d *division) eachPlace(from, to int, each func(piece)) { eachPart(d.places, from, to, each) }
+
+// eachPart calls each for the parts of pieces, which are sorted, in target[from:to].
+func eachPart(pieces []piece, from, to int, each func(piece)) {
+	i, _ := slices.BinarySearchFunc(pieces, from, func(p piece, at int) int { return cmp.Compare(p.end(), at+1) })
+	for ; i < len(pieces) && pieces[i].at < to; i++ {
+		p := pieces[i]
 		if cut := from - p.at; cut > 0 {
 			p.at, p.off, p.n = p.at+cut, p.off+cut, p.n-cut
 		}
 		p.n = min(p.n, to-p.at)
 		each(p)
 	}
+}
+
+// zero takes runs of zeros out of pieces that need a pack; each lies in one of them.
+func (d *division) zero(runs []span) {
+	slices.SortFunc(runs, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var out []piece
+	for _, p := range d.pieces {
+		for p.from == fromPack && len(runs) > 0 && runs[0].to <= p.end() {
+			r := runs[0]
+			if n := r.from - p.at; n > 0 {
+				out = append(out, piece{from: fromPack, at: p.at, n: n})
+			}
+			out = append(out, piece{from: fromZero, at: r.from, n: r.len()})
+			p.at, p.n = r.to, p.end()-r.to
+			runs = runs[1:]
+		}
+		if p.n > 0 {
+			out = append(out, p)
+		}
+	}
+	d.pieces = out
 }
 
 // zeroRuns calls each for every run of at least least zeros.

@@ -4,6 +4,7 @@ package plan
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -13,114 +14,235 @@ const (
 	placeUnit = 4 << 10
 	// nearby is by how much moves may differ that count as one, in bytes.
 	nearby = 1 << 20
-	// leastVotes is how many anchors must agree on where a unit comes from.
-	leastVotes = 4
 	// leastMoved is the least that is worth an entry of the table to be put elsewhere,
 	// in bytes.
 	leastMoved = 8 << 10
+	// moveCost is how many more anchors must speak for another move before material
+	// is put elsewhere: what an entry of the table costs.
+	moveCost = entryCost / hitWorth
+	// gapCost is the same where an entry ends anyway.
+	gapCost = 1
+	// mostMoves is how many moves are pursued at a time.
+	mostMoves = 16
 )
 
-// vote is by how much most of a unit of the target has moved: its offset in the
-// old side less that in the target. It is found in one pass over the anchors, by
-// setting off different opinions against each other (Boyer and Moore's majority
-// vote).
+// vote is by how much material has moved in the opinion of n anchors: its offset in
+// the old side less that in the target.
 type vote struct {
 	move int
-	n    int32 // 0: nobody knows
+	n    int32 // 0: nobody's
 }
 
-func (v *vote) add(move int, n int32) {
-	switch {
-	case v.n == 0:
-		v.move, v.n = move, n
-	case near(v.move, move):
-		v.n += n
-	case v.n >= n:
-		v.n -= n
-	default:
-		v.move, v.n = move, n-v.n
+// votes are the opinions that most anchors of a unit of the target have. They are
+// found in one pass, by setting off different opinions against each other (Misra
+// and Gries, 1982).
+type votes [3]vote
+
+func (v *votes) add(move int, n int32) {
+	free, least := 0, int32(math.MaxInt32)
+	for i := range v {
+		if v[i].n > 0 && near(v[i].move, move) {
+			v[i].n += n
+			return
+		}
+		if v[i].n < least {
+			free, least = i, v[i].n
+		}
+	}
+	least = min(least, n)
+	for i := range v {
+		v[i].n -= least
+	}
+	if least == 0 || n > least {
+		v[free] = vote{move, n - least}
 	}
 }
 
 func near(a, b int) bool { return a-b < nearby && b-a < nearby }
 
-// arrange returns the material in the order in which the old side has it, and behind
-// that what is lost: long stretches that nobody knows the place of, between others that
-// do not belong together. What is known to have moved together stays together. It returns
-// nothing if the material is in that order.
-func arrange(material []piece, votes []vote) (order, lost []piece) {
-	type segment struct {
-		place  int // where it begins in the old side
-		pieces []piece
-	}
-	var segments []segment
-	var s segment
-	first, last := -1, 0 // of s.pieces, with a known place
-	move := 0            // of last
-	// What may be the beginning of another segment: from the piece begin on.
-	begin, other, size := -1, 0, 0
-	// end ends the segment at the piece k. The next begins with what follows.
-	end := func(k int) {
-		pieces, rest := s.pieces[:k:k], s.pieces[k:]
-		if first < 0 {
-			first, last = k, k-1
-		}
-		for _, unknown := range [][]piece{pieces[:first], pieces[last+1:]} {
-			if total(unknown, pieceLen) >= leastMoved {
-				lost = append(lost, unknown...)
-				clear(unknown)
-			}
-		}
-		segments = append(segments, s)
-		segments[len(segments)-1].pieces = pieces
-		s = segment{pieces: rest}
-		first, last, begin = -1, 0, -1
-	}
-	for _, m := range material {
-		for m.n > 0 {
-			unit := m.at / placeUnit
-			p := piece{at: m.at, n: min(m.n, (unit+1)*placeUnit-m.at)}
-			m.at, m.n = m.at+p.n, m.n-p.n
-			s.pieces = append(s.pieces, p)
-			k := len(s.pieces) - 1
-			v := votes[unit]
-			switch {
-			case v.n < leastVotes:
-			case first < 0:
-				s.place = s.pieces[0].at + v.move
-				first, last, move = k, k, v.move
-			case near(v.move, move):
-				last, move, begin = k, v.move, -1
-			case begin < 0 || !near(v.move, other):
-				begin, other, size = k, v.move, p.n
-			default:
-				other = v.move
-				if size += p.n; size >= leastMoved {
-					end(begin)
-					s.place = s.pieces[0].at + other
-					first, last, move = 0, len(s.pieces)-1, other
-				}
-			}
-		}
-	}
-	end(len(s.pieces))
-	byPlace := func(a, b segment) int { return cmp.Compare(a.place, b.place) }
-	if slices.IsSortedFunc(segments, byPlace) {
-		return nil, nil
-	}
-	slices.SortStableFunc(segments, byPlace)
-	for _, s := range segments {
-		order = append(order, s.pieces...)
-	}
-	return joined(order), joined(lost)
+// unit is a piece of material that lies in one placeUnit of the target.
+type unit struct {
+	piece
+	move    int
+	known   bool // anchors say so, not only what is around
+	follows bool // belongs together with the unit before
 }
 
-// joined joins pieces that follow on each other, and drops empty ones.
+// arrangement is another order of material.
+type arrangement struct {
+	order  []piece // that of the old side
+	lost   []piece // what nobody knows the place of
+	places []piece // where order lies in the old side (off), in the order of the target
+}
+
+// arrange returns material in the order in which the old side has it, but for what is
+// lost: long stretches that nobody knows the place of, between others that do not
+// belong together. The material comes in groups of what does. ask asks more voters
+// about what may be lost.
+func arrange(groups [][]piece, v []votes, ask func(strays [][]unit)) (a arrangement) {
+	var units []unit
+	for _, group := range groups {
+		follows := false
+		for _, m := range group {
+			for m.n > 0 {
+				n := min(m.n, (m.at/placeUnit+1)*placeUnit-m.at)
+				units = append(units, unit{piece: piece{at: m.at, n: n}, follows: follows})
+				m.at, m.n = m.at+n, m.n-n
+				follows = true
+			}
+		}
+	}
+	found, strays := segments(units, v)
+	ask(strays)
+	for _, s := range strays {
+		more, lost := segments(s, v)
+		found = append(found, more...)
+		for _, l := range lost {
+			for _, u := range l {
+				a.lost = append(a.lost, u.piece)
+			}
+		}
+	}
+	place := func(s []unit) int {
+		for _, u := range s {
+			if u.known {
+				return s[0].at + u.move
+			}
+		}
+		return 0
+	}
+	byPlace := func(a, b []unit) int { return cmp.Compare(place(a), place(b)) }
+	if len(a.lost) == 0 && slices.IsSortedFunc(found, byPlace) {
+		return arrangement{}
+	}
+	slices.SortStableFunc(found, byPlace)
+	for _, s := range found {
+		for _, u := range s {
+			a.order = append(a.order, u.piece)
+			u.off = u.at + u.move
+			a.places = append(a.places, u.piece)
+		}
+	}
+	a.order, a.lost = joined(a.order), joined(a.lost)
+	slices.SortFunc(a.places, func(a, b piece) int { return cmp.Compare(a.at, b.at) })
+	return a
+}
+
+// segments cuts units into those that have moved together, and strays: stretches of
+// at least leastMoved bytes between them that nobody knows the place of.
+func segments(units []unit, v []votes) (found, strays [][]unit) {
+	done := 0 // end of what is in found or strays
+	// stray deals with what nobody knows between done and to, and returns where what
+	// comes next begins.
+	stray := func(to int) int {
+		s := units[done:to]
+		size := 0
+		for _, u := range s {
+			size += u.n
+		}
+		k := len(found) - 1
+		switch {
+		case len(s) == 0:
+		case size >= leastMoved || k < 0 && to == len(units):
+			strays = append(strays, s)
+		case k < 0:
+			for i := range s {
+				s[i].move = units[to].move
+			}
+			return done
+		default:
+			for i := range s {
+				s[i].move = units[done-1].move
+			}
+			found[k] = found[k][:len(found[k])+len(s)]
+		}
+		return to
+	}
+	for _, s := range moves(units, v) {
+		first := slices.IndexFunc(units[s.from:s.to], func(u unit) bool { return u.known })
+		if first < 0 {
+			continue
+		}
+		last := s.to - 1
+		for !units[last].known {
+			last--
+		}
+		begin := stray(s.from + first)
+		found = append(found, units[begin:last+1])
+		done = last + 1
+	}
+	stray(len(units))
+	return found, strays
+}
+
+// moves says by how much each unit has most likely moved: as most anchors say, but that
+// each change costs some. It returns the ranges of units without a change.
+func moves(units []unit, v []votes) []span {
+	type state struct {
+		move   int
+		score  int32
+		from   int // index of the state of the unit before
+		known  bool
+		begins bool // another move than that of from
+	}
+	const nowhere = math.MaxInt / 2
+	columns := make([][]state, len(units))
+	before := []state{{move: nowhere}} // best first
+	for i, u := range units {
+		cost := int32(gapCost)
+		if u.follows {
+			cost = moveCost
+		}
+		if before[0].move == nowhere {
+			cost = 0
+		}
+		other := before[0].score - cost
+		var column []state
+		here := v[u.at/placeUnit]
+		for k, s := range before {
+			if s.score <= other && k > 0 {
+				break
+			}
+			s.from, s.known, s.begins = k, false, false
+			for j := range here {
+				if h := &here[j]; h.n > 0 && near(h.move, s.move) {
+					s.move, s.known = h.move, true
+					s.score += h.n
+					h.n = 0
+				}
+			}
+			column = append(column, s)
+		}
+		for _, h := range here {
+			if h.n > 0 {
+				column = append(column, state{h.move, other + h.n, 0, true, true})
+			}
+		}
+		slices.SortStableFunc(column, func(a, b state) int { return cmp.Compare(b.score, a.score) })
+		column = column[:min(len(column), mostMoves)]
+		columns[i], before = column, column
+	}
+	var out []span
+	to, best := len(units), 0
+	for i := len(units) - 1; i >= 0; i-- {
+		s := columns[i][best]
+		units[i].move, units[i].known = s.move, s.known
+		if s.begins || i == 0 {
+			out = append(out, span{i, to})
+			to = i
+		}
+		best = s.from
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// joined joins pieces that follow on each other.
 func joined(pieces []piece) (out []piece) {
 	for _, p := range pieces {
 		if k := len(out) - 1; k >= 0 && out[k].end() == p.at {
 			out[k].n += p.n
-		} else if p.n > 0 {
+		} else {
 			out = append(out, p)
 		}
 	}

@@ -3,47 +3,170 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"swudelta/internal/pamz"
 )
 
-func TestVote(t *testing.T) {
-	var v vote
-	for _, move := range []int{5, 1 << 30, 5, 6, -1 << 30, 7, 1 << 30} {
-		v.add(move, 1)
+func TestVotes(t *testing.T) {
+	var v votes
+	for i, move := range []int{5, 1 << 40, 5, 6, -1 << 40, 1 << 42, 7, 1 << 40} {
+		v.add(move, int32(i%2+1))
 	}
-	if v.n != 1 || !near(v.move, 5) {
-		t.Errorf("the majority is %+v, want about 5", v)
+	most := v[0]
+	for _, o := range v {
+		if o.n > most.n {
+			most = o
+		}
+	}
+	if !near(most.move, 5) {
+		t.Errorf("the majority of %+v is %+v, want about 5", v, most)
 	}
 }
 
 func TestArrange(t *testing.T) {
 	const u = placeUnit
 	far := 100 * nearby
-	votes := make([]vote, 40)
-	for i := range votes {
+	v := make([]votes, 40)
+	for i := range v {
 		switch {
 		case i < 10: // unit 7 is nowhere
-			votes[i] = vote{far + i, leastVotes}
+			v[i].add(far+i, moveCost)
 		case i < 20: // 18 and 19 are nowhere
-			votes[i] = vote{0, leastVotes}
+			v[i].add(0, moveCost)
 		case i < 30: // a single unit of another opinion
-			votes[i] = vote{2 * far, leastVotes}
+			v[i].add(2*far, moveCost)
 		}
 	}
-	votes[7].n, votes[18].n, votes[19].n = 0, 0, leastVotes-1
-	votes[25].move = 0
-	got, lost := arrange([]piece{{at: 0, n: 15 * u}, {at: 16 * u, n: 14 * u}, {at: 31*u + 5, n: 9*u - 5}}, votes)
-	if want := []piece{{at: 10 * u, n: 5 * u}, {at: 16 * u, n: 2 * u}, {at: 0, n: 10 * u}, {at: 20 * u, n: 10 * u}}; !slices.Equal(got, want) {
-		t.Errorf("order %v, want %v", got, want)
+	v[7], v[18], v[19] = votes{}, votes{}, votes{}
+	v[25] = votes{{move: 0, n: moveCost}}
+	ask := func([][]unit) {}
+	got := arrange([][]piece{{{at: 0, n: 15 * u}, {at: 16 * u, n: 14 * u}, {at: 31*u + 5, n: 9*u - 5}}}, v, ask)
+	if want := []piece{{at: 10 * u, n: 5 * u}, {at: 16 * u, n: 2 * u}, {at: 0, n: 10 * u}, {at: 20 * u, n: 10 * u}}; !slices.Equal(got.order, want) {
+		t.Errorf("order %v, want %v", got.order, want)
 	}
-	if want := []piece{{at: 18 * u, n: 2 * u}, {at: 31*u + 5, n: 9*u - 5}}; !slices.Equal(lost, want) {
+	if want := []piece{{at: 18 * u, n: 2 * u}, {at: 31*u + 5, n: 9*u - 5}}; !slices.Equal(got.lost, want) {
+		t.Errorf("lost %v, want %v", got.lost, want)
+	}
+	if p := got.places[3]; p.at != 3*u || !near(p.off, 3*u+far) {
+		t.Errorf("unit 3 is thought to come from %+v, want about %d", p, 3*u+far)
+	}
+	if got := arrange([][]piece{{{at: 20 * u, n: 10 * u}}}, v, ask); got.order != nil || got.lost != nil {
+		t.Errorf("what is in order was arranged: %+v", got)
+	}
+	// Others know where what is lost comes from.
+	got = arrange([][]piece{{{at: 0, n: 20 * u}}}, v, func(strays [][]unit) {
+		for _, s := range strays {
+			for _, w := range s {
+				v[w.at/u].add(-far, 1)
+			}
+		}
+	})
+	if want := []piece{{at: 18 * u, n: 2 * u}, {at: 10 * u, n: 8 * u}, {at: 0, n: 10 * u}}; !slices.Equal(got.order, want) || got.lost != nil {
+		t.Errorf("order %v, lost %v, want %v", got.order, got.lost, want)
+	}
+}
+
+// Code with changed addresses has few anchors, but short windows that tell where it
+// comes from.
+func TestAskWeak(t *testing.T) {
+	old := random(1, 4<<20)
+	copy(old[1<<20:], old[3<<20:3<<20+8<<10]) // ambiguous
+	const from, n = 2<<20 + 5, 64 << 10
+	target := slices.Clone(old[from : from+n])
+	for i := range target {
+		if i%20 == 7 {
+			target[i] ^= 0x55
+		}
+	}
+	target = append(append(target, random(2, n)...), old[3<<20:3<<20+8<<10]...)
+	var strays []unit
+	for at := 0; at < len(target); at += placeUnit {
+		strays = append(strays, unit{piece: piece{at: at, n: placeUnit}})
+	}
+	v := make([]votes, len(strays))
+	askWeak(old, target, []piece{{n: len(target)}}, [][]unit{strays}, v)
+	for i, o := range v {
+		if known := o != (votes{}); known != (i < n/placeUnit) || known && !near(o[0].move, from) {
+			t.Errorf("unit %d: %+v", i, o)
+		}
+	}
+}
+
+// Opinions that nobody else shares do not pile up, and change nothing.
+func TestMovesNoise(t *testing.T) {
+	const n = 20_000
+	r := rand.New(rand.NewPCG(3, 4))
+	units := make([]unit, n)
+	v := make([]votes, n)
+	for i := range units {
+		units[i] = unit{piece: piece{at: i * placeUnit, n: placeUnit}, follows: i > 0}
+		for range len(v[i]) {
+			v[i].add(int(r.Uint64N(1<<50)), 1)
+		}
+	}
+	v[0] = votes{{move: 5, n: moveCost}}
+	v[n-1] = votes{{move: 6, n: 1}}
+	if got := moves(units, v); !slices.Equal(got, []span{{0, n}}) {
+		t.Errorf("%d ranges, want one", len(got))
+	}
+}
+
+// Where files lie in pieces, these belong together.
+func TestInOrder(t *testing.T) {
+	h := newHints(nil, []object{
+		{name: "a", pieces: []extent{{logical: 0, at: 5000, n: 1000}, {logical: 1000, at: 1000, n: 500}}},
+		{name: "b", pieces: []extent{{logical: 0, at: 7000, n: 1000}, {logical: 1000, at: 2000, n: 1000}}},
+	})
+	got := h.inOrder([]piece{{at: 0, n: 2500}, {at: 5100, n: 3000}})
+	want := [][]piece{
+		{{at: 0, n: 1000}}, // of nothing
+		{{at: 5100, n: 900}, {at: 1000, n: 500}},
+		{{at: 1500, n: 500}},
+		{{at: 7000, n: 1000}, {at: 2000, n: 500}},
+		{{at: 6000, n: 1000}},
+		{{at: 8000, n: 100}},
+	}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Zeros among what is lost become entries of the table, also where something
+// repeats them.
+func TestZeros(t *testing.T) {
+	target := slices.Concat(random(1, 20000), make([]byte, leastMoved), random(2, 30000), make([]byte, leastMoved-1), []byte{1})
+	lost, zeros := withoutZeros(target, []piece{{at: 100, n: len(target) - 100}})
+	if want := []piece{{at: 100, n: 19900}, {at: 20000 + leastMoved, n: len(target) - 20000 - leastMoved}}; !slices.Equal(lost, want) {
 		t.Errorf("lost %v, want %v", lost, want)
 	}
-	if got, lost := arrange([]piece{{at: 20 * u, n: 10 * u}, {at: 31 * u, n: 9 * u}}, votes); got != nil || lost != nil {
-		t.Errorf("what is in order was arranged: %v, %v", got, lost)
+	d := &division{pieces: []piece{{at: 0, n: len(target)}, {from: fromNew, at: len(target), n: 20000, off: 15000}}}
+	d.zero(zeros)
+	want := []piece{
+		{at: 0, n: 20000}, {from: fromZero, at: 20000, n: leastMoved}, {at: 20000 + leastMoved, n: len(target) - 20000 - leastMoved},
+		{from: fromNew, at: len(target), n: 20000, off: 15000},
+	}
+	if !slices.Equal(d.pieces, want) {
+		t.Fatalf("pieces %v, want %v", d.pieces, want)
+	}
+	target = append(target, target[15000:35000]...)
+	made := []*madePack{{pack: &pack{material: []piece{d.pieces[2], d.pieces[0]}}}}
+	source := slices.Concat(target[d.pieces[2].at:d.pieces[2].end()], target[:20000])
+	var got []byte
+	for _, c := range tableChunks(target, d.pieces, made, 0, 0) {
+		if c.Recipe.Op == pamz.OpAllZero {
+			got = append(got, make([]byte, c.Length)...)
+			continue
+		}
+		off := int64(c.Recipe.Params[0].Number)
+		got = append(got, source[off:off+c.Length]...)
+	}
+	if !bytes.Equal(got, target) {
+		t.Error("the table makes something else")
 	}
 }
 

@@ -56,7 +56,7 @@ const (
 	lostWorth = 16
 	// clearly is of how much of the bytes that packs save another order must promise to
 	// save one more: the estimate is a rough one, and favours other orders a little.
-	clearly = 64
+	clearly = 200
 	// leastUnused is the shortest range of the old side that may serve what is lost
 	// although they have nothing in common, in bytes.
 	leastUnused = 32 << 10
@@ -97,7 +97,7 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	case len(old.data) == 0:
 		return []*pack{{material: material}}
 	}
-	strange, unused, votes := survey(old, target, material, d)
+	strange, unused, v := survey(old, target, material, d)
 	for _, s := range strange {
 		load += s.len() / 4
 	}
@@ -106,11 +106,13 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	}
 	budget -= budget / 20 // for what was not expected
 	n := int(float64(load)*(1+oldShare))/budget + 1
-	order, lost := arrange(material, votes)
+	a := arrange(h.inOrder(material), v, func(strays [][]unit) { askWeak(old.data, target, material, strays, v) })
+	lost, zeros := withoutZeros(target, a.lost)
 	var gone []span // where lost is
 	for _, p := range lost {
 		gone = append(gone, span{p.at, p.end()})
 	}
+	gone = union(gone)
 	c := newChooser(old, target, d, h)
 	// pack makes packs of material in some order, and says about how many bytes of
 	// the delta they save.
@@ -145,12 +147,34 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 		return packs, worth
 	}
 	best, most := pack(material, nil)
-	if len(order)+len(lost) > 0 {
-		if packs, worth := pack(order, lost); worth > most+most/clearly {
-			best = packs
+	if len(a.order)+len(lost) > 0 {
+		d.places = a.places
+		if packs, worth := pack(a.order, lost); worth > most+most/clearly {
+			d.zero(zeros)
+			return packs
 		}
+		d.places = nil
 	}
 	return best
+}
+
+// withoutZeros returns what the material has but for long runs of zeros, and these.
+func withoutZeros(target []byte, material []piece) (rest []piece, zeros []span) {
+	for _, m := range material {
+		done := m.at
+		zeroRuns(target[m.at:m.end()], leastMoved, func(at, n int) {
+			at += m.at
+			if done < at {
+				rest = append(rest, piece{at: done, n: at - done})
+			}
+			zeros = append(zeros, span{at, at + n})
+			done = at + n
+		})
+		if done < m.end() {
+			rest = append(rest, piece{at: done, n: m.end() - done})
+		}
+	}
+	return rest, zeros
 }
 
 // within returns as much of the spans as takes at most room bytes.
@@ -213,7 +237,7 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 // stretches that have none in common with it, in the order of the target: most of
 // what they hold will be fresh. The others vote for where each unit of the target
 // comes from; unused is what the old side has that nothing comes from, but for zeros.
-func survey(old *index, target []byte, material []piece, d *division) (strange, unused []span, votes []vote) {
+func survey(old *index, target []byte, material []piece, d *division) (strange, unused []span, v []votes) {
 	used := make([]bool, len(old.data)/blockSize+1)
 	use := func(s span) {
 		for b := s.from / blockSize; b*blockSize < s.to; b++ {
@@ -225,7 +249,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 			use(span{p.off, p.off + p.n})
 		}
 	}
-	votes = make([]vote, len(target)/placeUnit+1)
+	v = make([]votes, len(target)/placeUnit+1)
 	done := 0
 	gap := func(to int) {
 		if to-done >= strangeRun {
@@ -249,7 +273,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 				if found {
 					gap(a.end - windowSize)
 					done = a.end
-					votes[a.end/placeUnit].add(move, 1)
+					v[a.end/placeUnit].add(move, 1)
 					used[(a.end+move-windowSize)/blockSize] = true
 				}
 			}
@@ -264,7 +288,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 			done, move = run.end(), run.off-run.at
 			use(span{run.off, run.off + run.n})
 			for at := run.at; at < run.end(); at += placeUnit {
-				votes[at/placeUnit].add(move, placeUnit>>anchorBits)
+				v[at/placeUnit].add(move, placeUnit>>anchorBits)
 			}
 		})
 		look(done, m.end())
@@ -278,7 +302,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 			unused = append(unused, s)
 		}
 	}
-	return strange, unused, votes
+	return strange, unused, v
 }
 
 func allZero(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
@@ -338,6 +362,7 @@ type chooser struct {
 	hints    *hints
 	votes    []int32 // by block: how many anchors could be taken from there
 	hits     []int32 // by block: how many are
+	hinted   []int32 // by block: how many hints stand for
 
 	// The blocks that each anchor could be taken from, those of all anchors end to
 	// end.
@@ -351,7 +376,7 @@ type found struct{ first, weight int32 }
 
 func newChooser(old *index, target []byte, d *division, h *hints) *chooser {
 	n := (len(old.data) + blockSize - 1) / blockSize
-	return &chooser{old: old, target: target, division: d, hints: h, votes: make([]int32, n), hits: make([]int32, n)}
+	return &chooser{old: old, target: target, division: d, hints: h, votes: make([]int32, n), hits: make([]int32, n), hinted: make([]int32, n)}
 }
 
 // look looks for the anchors of a range of the target that have zeros zero bits.
@@ -377,6 +402,7 @@ func (c *chooser) look(from, to, zeros int) {
 func (c *chooser) choose(material []piece, budget int) (ranges, filler []span, served int) {
 	clear(c.votes)
 	clear(c.hits)
+	clear(c.hinted)
 	c.blocks = c.blocks[:0]
 	c.found = c.found[:0]
 	for _, m := range material {
@@ -410,19 +436,26 @@ func (c *chooser) choose(material []piece, budget int) (ranges, filler []span, s
 		}
 	}
 	for _, m := range material {
-		c.hints.each(m.at, m.n, func(s span) {
-			for b := s.from / blockSize; b*blockSize < s.to; b++ {
-				c.hits[b] += hintHits
-			}
+		c.hints.each(m.at, m.n, c.hint)
+		c.division.eachPlace(m.at, m.end(), func(p piece) {
+			c.hint(span{max(p.off, 0), min(p.off+p.n, len(c.old.data))})
 		})
 	}
 	return c.ranges(budget)
 }
 
+// hint says that a range of the old side is likely to serve.
+func (c *chooser) hint(s span) {
+	for b := s.from / blockSize; b*blockSize < s.to; b++ {
+		c.hinted[b] += hintHits
+	}
+}
+
 // run is a candidate for a range.
 type run struct {
 	span
-	hits int
+	anchors int
+	hits    int // anchors, and what hints stand for
 }
 
 // ranges turns blocks with hits into ranges, best ones first, until the budget
@@ -431,20 +464,23 @@ func (c *chooser) ranges(budget int) (ranges, filler []span, served int) {
 	var runs []run
 	size := len(c.old.data)
 	for b := range c.hits {
-		if c.hits[b] == 0 {
+		anchors := int(c.hits[b])
+		hits := anchors + int(c.hinted[b])
+		if hits == 0 {
 			continue
 		}
 		// A block's neighbours are likely to hold the rest of what was found in it.
 		s := span{max((b-1)*blockSize, 0), min((b+2)*blockSize, size)}
-		if c.hits[b] < 4 {
+		if hits < 4 {
 			s = span{b * blockSize, min((b+1)*blockSize, size)}
 		}
 		if k := len(runs); k > 0 && s.from-runs[k-1].to <= 2*blockSize {
 			runs[k-1].to = max(runs[k-1].to, s.to)
-			runs[k-1].hits += int(c.hits[b])
+			runs[k-1].hits += hits
+			runs[k-1].anchors += anchors
 			continue
 		}
-		runs = append(runs, run{s, int(c.hits[b])})
+		runs = append(runs, run{s, anchors, hits})
 	}
 	runs = slices.DeleteFunc(runs, func(r run) bool { return r.hits*hitWorth < rangeCost })
 	slices.SortFunc(runs, func(a, b run) int {
@@ -461,7 +497,7 @@ func (c *chooser) ranges(budget int) (ranges, filler []span, served int) {
 	spans := make([]span, 0, n)
 	for _, r := range runs[:n] {
 		spans = append(spans, r.span)
-		served += r.hits
+		served += r.anchors
 	}
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
 	ranges = mergeSpans(slices.Clone(spans), budget-used, mergeGap)

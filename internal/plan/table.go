@@ -10,10 +10,11 @@ import (
 )
 
 // placed is a range of the target that a pack makes, and where it lies in the
-// source of the table.
+// source of the table; or a range of zeros.
 type placed struct {
 	span
-	at int
+	at   int
+	zero bool
 }
 
 func sortPlaces(p []placed) []placed {
@@ -65,10 +66,12 @@ func (t *tableBuilder) copyPlaced(at, n, same int) {
 		}
 		p := t.places[i]
 		k := min(n, p.to-same)
-		t.put(at, k, p.at+same-p.from, false)
+		p.at += same - p.from
+		p.span = span{at, at + k}
+		t.put(at, k, p.at, p.zero)
 		if at != same {
 			// Later repeats may refer to this one.
-			t.places = slices.Insert(t.places, t.position(at), placed{span{at, at + k}, p.at + same - p.from})
+			t.places = slices.Insert(t.places, t.position(at), p)
 		}
 		at, same, n = at+k, same+k, n-k
 	}

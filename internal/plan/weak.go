@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+const (
+	// weakWindow is how many bytes in common make a weak voter.
+	weakWindow = 12
+	// weakBits chooses one weak voter in eight bytes.
+	weakBits = 3
+	// leastWeak is how many weak voters must agree: fewer may do so by chance.
+	leastWeak = 4
+	// weakWorth is how many weak voters have the weight of an anchor.
+	weakWorth = 2
+	// worthAsking is of how much of the material one byte must be stray for weak voters
+	// to be asked: they take time.
+	worthAsking = 24
+)
+
+// askWeak adds to votes what shorter windows say about strays: code whose addresses
+// have changed has hardly an anchor in common with what it was. A window counts only if
+// the old side has it in one place, or in some that are near each other.
+func askWeak(old, target []byte, material []piece, strays [][]unit, v []votes) {
+	var units []unit
+	for _, s := range strays {
+		for _, u := range s {
+			if !allZero(target[u.at:u.end()]) {
+				units = append(units, u)
+			}
+		}
+	}
+	if total(units, func(u unit) int { return u.n }) < total(material, pieceLen)/worthAsking {
+		return
+	}
+	x := newWeakIndex(old)
+	var moves []int
+	for _, u := range units {
+		moves = moves[:0]
+		last, end := 0, 0
+		x.each(target, u.at, u.end(), func(at int, slot *uint32) {
+			place := int(*slot)
+			move := place - at
+			if place <= ambiguous || move == last && at < end || !bytes.Equal(old[place:place+weakWindow], target[at:at+weakWindow]) {
+				return
+			}
+			last, end = move, at+weakWindow // what it shares with the next is no second voter
+			moves = append(moves, move)
+		})
+		slices.Sort(moves)
+		most, move, first := 0, 0, 0
+		for i := range moves {
+			for !near(moves[i], moves[first]) {
+				first++
+			}
+			if n := i - first + 1; n > most {
+				most, move = n, moves[(i+first)/2]
+			}
+		}
+		if most >= leastWeak {
+			v[u.at/placeUnit].add(move, int32(most/weakWorth))
+		}
+	}
+}
+
+// weakIndex finds short windows of the old side.
+type weakIndex struct {
+	log   int
+	slots []uint32 // offsets, by hash; 0: none
+}
+
+// ambiguous is the offset of what lies in places that are far from each other.
+const ambiguous = 1
+
+func newWeakIndex(old []byte) *weakIndex {
+	log := bits.Len(uint(len(old)) >> weakBits)
+	x := &weakIndex{log: log, slots: make([]uint32, 1<<log)}
+	x.each(old, 0, int(min(int64(len(old)), math.MaxUint32)), func(at int, slot *uint32) {
+		switch place := int(*slot); {
+		case place == 0:
+			*slot = uint32(at)
+		case place > ambiguous && !near(place, at) && bytes.Equal(old[place:place+weakWindow], old[at:at+weakWindow]):
+			*slot = ambiguous
+		}
+	})
+	return x
+}
+
+// each calls use with the windows of data[from:to] that their hash chooses, and their
+// slots. It leaves out what begins with zeros.
+func (x *weakIndex) each(data []byte, from, to int, use func(at int, slot *uint32)) {
+	for at := from; at+weakWindow <= to; at++ {
+		a, b := binary.LittleEndian.Uint64(data[at:]), binary.LittleEndian.Uint32(data[at+8:])
+		// The finalizer of splitmix64, between two odd factors.
+		h := a*0x9e3779b97f4a7c15 ^ uint64(b)*0xbf58476d1ce4e5b9
+		h = (h ^ h>>32) * 0x94d049bb133111eb
+		if a != 0 && h>>(64-weakBits) == 0 {
+			use(at, &x.slots[h<<weakBits>>(64-x.log)])
+		}
+	}
+}
