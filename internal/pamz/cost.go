@@ -19,9 +19,15 @@ const (
 	stockBSDiff = 10 << 20 // three bzip2 decoders and pipes, beside both files
 	stockZlib   = 1 << 20
 	stockItem   = 1 << 10  // of a table
-	stockHeap   = 32 << 20 // results of patches up to this size come from a heap that keeps their room for the next (glibc)
 	stockStaged = 64 << 10 // the 3.0 library keeps slices up to this size in memory
 	hidden      = 8 << 20  // window of a zstd frame that cannot be looked at
+)
+
+// What the malloc of glibc does with the sides of a patch, in bytes: see (*heap).patch.
+const (
+	mmapThreshold    = 128 << 10 // at first
+	maxMmapThreshold = 32 << 20
+	arenaSize        = 64 << 20
 )
 
 // zstdTables are windowLog, chainLog and hashLog of libzstd's levels 1 to 22 for
@@ -52,7 +58,7 @@ func (l load) plus(o load) load { return load{l.memory + o.memory, l.tmp + o.tmp
 func (c *checker) cost(d *Diff) *Report {
 	var peak load
 	if c.profile == Profile10 {
-		m := &meter{checker: c, kept: map[key]bool{}}
+		m := &meter{checker: c, kept: map[key]bool{}, heap: heap{threshold: mmapThreshold}}
 		m.chunks(&checkScope{diff: d, sourceLength: d.SourceLength})
 		peak = m.peak
 	} else {
@@ -71,8 +77,9 @@ func (c *checker) cost(d *Diff) *Report {
 type meter struct {
 	*checker
 	now, peak load
-	pending   int64        // of compressors that nothing was written to yet
-	heap      int64        // that results of patches have taken, to the end
+	pending   int64 // of compressors that nothing was written to yet
+	results   int64 // the largest result of a patch that a heap may have kept the room of
+	heap      heap
 	kept      map[key]bool // ranges of forward-only sources, in memory to the end
 }
 
@@ -117,10 +124,11 @@ func (m *meter) write(s *checkScope, it *Item) {
 		}
 	case OpBSDiff:
 		held = m.read(s, r.Params[0].Item).plus(m.read(s, r.Params[1].Item))
-		if it.Length <= stockHeap {
-			m.heap = max(m.heap, it.Length)
+		old := r.Params[1].Item.Length
+		if it.Length <= maxMmapThreshold {
+			m.results = max(m.results, it.Length)
 		}
-		both := load{memory: max(it.Length, m.heap) + r.Params[1].Item.Length + stockBSDiff}
+		both := load{memory: max(m.heap.patch(old, it.Length), max(it.Length, m.results)+old+stockBSDiff)}
 		m.add(both)
 		held = held.plus(both)
 	case OpNested:
@@ -143,6 +151,33 @@ func (m *meter) write(s *checkScope, it *Item) {
 	}
 	m.emit()
 	m.sub(held)
+}
+
+// heap is what glibc's malloc holds, in bytes. What is at least as large as the threshold
+// is mapped and given back when it is freed, and what was so makes the threshold grow, up
+// to maxMmapThreshold. But first of all it looks whether there is room where it has memory
+// already, and that it keeps: in the arena of the thread that applies patches, which
+// cannot hold more than arenaSize, or else that of the main thread.
+type heap struct{ threshold, arena, main int64 }
+
+// patch is what the process holds while a patch is applied.
+func (h *heap) patch(old, new int64) int64 {
+	used, mapped, threshold := int64(0), int64(0), h.threshold
+	for _, n := range []int64{old, new, stockBSDiff} {
+		switch {
+		case used+n > max(h.arena, used) && n >= h.threshold:
+			mapped += n
+			if n <= maxMmapThreshold {
+				threshold = max(threshold, n)
+			}
+		case used+n <= arenaSize:
+			used += n
+		default:
+			h.main = max(h.main, n)
+		}
+	}
+	h.arena, h.threshold = max(h.arena, used), threshold
+	return h.arena + h.main + mapped
 }
 
 // compress writes a zstd_compression.

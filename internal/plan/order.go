@@ -103,28 +103,33 @@ func arrange(groups [][]piece, v []votes, ask func(strays [][]unit)) (a arrangem
 			}
 		}
 	}
-	place := func(s []unit) int {
-		for _, u := range s {
-			if u.known {
-				return s[0].at + u.move
-			}
-		}
-		return 0
-	}
-	byPlace := func(a, b []unit) int { return cmp.Compare(place(a), place(b)) }
-	if len(a.lost) == 0 && slices.IsSortedFunc(found, byPlace) {
-		return arrangement{}
-	}
-	slices.SortStableFunc(found, byPlace)
 	for _, s := range found {
 		for _, u := range s {
-			a.order = append(a.order, u.piece)
 			u.off = u.at + u.move
 			a.places = append(a.places, u.piece)
 		}
 	}
-	a.order, a.lost = joined(a.order), joined(a.lost)
 	slices.SortFunc(a.places, func(a, b piece) int { return cmp.Compare(a.at, b.at) })
+	// What lies side by side in both is not torn apart.
+	var runs []span // of places
+	for i, p := range a.places {
+		if k := len(runs) - 1; k >= 0 && a.places[i-1].end() == p.at && near(a.places[i-1].off-a.places[i-1].at, p.off-p.at) {
+			runs[k].to = i + 1
+		} else {
+			runs = append(runs, span{i, i + 1})
+		}
+	}
+	byPlace := func(x, y span) int { return cmp.Compare(a.places[x.from].off, a.places[y.from].off) }
+	if len(a.lost) == 0 && slices.IsSortedFunc(runs, byPlace) {
+		return arrangement{}
+	}
+	slices.SortStableFunc(runs, byPlace)
+	for _, r := range runs {
+		for _, p := range a.places[r.from:r.to] {
+			a.order = append(a.order, piece{at: p.at, n: p.n})
+		}
+	}
+	a.order, a.lost = joined(a.order), joined(a.lost)
 	return a
 }
 

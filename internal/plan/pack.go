@@ -114,6 +114,9 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	}
 	gone = union(gone)
 	c := newChooser(old, target, d, h)
+	// A smaller pack has no larger old side: the device's heap keeps the room that the
+	// new side of another took.
+	size := load/n + 1
 	// pack makes packs of material in some order, and says about how many bytes of
 	// the delta they save.
 	pack := func(order, lost []piece) (packs []*pack, worth int) {
@@ -130,9 +133,6 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 			worth += served*hitWorth + found - len(p.ranges)*rangeCost - len(p.material)*entryCost
 			packs = append(packs, p)
 		}
-		// A smaller pack has no larger old side: the device's heap keeps the room that
-		// the new side of another took.
-		size := load/n + 1
 		for _, p := range split(order, strange, size) {
 			served := 0
 			p.ranges, p.filler, served = c.choose(p.material, budget-max(p.load, size))
@@ -143,6 +143,15 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 			ranges, _, served := c.choose(p.material, room/4)
 			p.ranges = union(append(ranges, within(unused, room-total(ranges, span.len))...))
 			finish(p, served)
+		}
+		if len(packs) == 1 {
+			return packs, worth
+		}
+		// Nor has it a smaller one: that would find room in the heap, which keeps it
+		// (package pamz, heap).
+		for _, p := range packs {
+			p.filler = append(p.filler, widen(p.ranges, budget-max(p.load, size)-p.oldSize(), len(old.data))...)
+			slices.SortFunc(p.filler, func(a, b span) int { return a.from - b.from })
 		}
 		return packs, worth
 	}
@@ -502,6 +511,21 @@ func (c *chooser) ranges(budget int) (ranges, filler []span, served int) {
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
 	ranges = mergeSpans(slices.Clone(spans), budget-used, mergeGap)
 	return ranges, gaps(ranges, spans), served
+}
+
+// widen makes ranges of a side of size bytes longer by up to n bytes together, and
+// returns what it has added.
+func widen(ranges []span, n, size int) (added []span) {
+	for i := len(ranges) - 1; i >= 0 && n > 0; i-- {
+		r := &ranges[i]
+		if more := min(n, size-r.to); more > 0 {
+			added = append(added, span{r.to, r.to + more})
+			r.to, n = r.to+more, n-more
+		}
+		size = r.from
+	}
+	slices.Reverse(added)
+	return added
 }
 
 // gaps returns what spans and their surroundings leave of ranges, which cover

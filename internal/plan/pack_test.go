@@ -24,3 +24,20 @@ func TestGaps(t *testing.T) {
 		t.Errorf("unsorted %v", got)
 	}
 }
+
+func TestWiden(t *testing.T) {
+	for _, c := range []struct {
+		n           int
+		want, added []span
+	}{
+		{0, []span{{10, 20}, {50, 90}}, nil},
+		{5, []span{{10, 20}, {50, 95}}, []span{{90, 95}}},
+		{12, []span{{10, 22}, {50, 100}}, []span{{20, 22}, {90, 100}}},
+		{1000, []span{{10, 50}, {50, 100}}, []span{{20, 50}, {90, 100}}},
+	} {
+		ranges := []span{{10, 20}, {50, 90}}
+		if added := widen(ranges, c.n, 100); !slices.Equal(ranges, c.want) || !slices.Equal(added, c.added) {
+			t.Errorf("%d: %v, added %v, want %v, %v", c.n, ranges, added, c.want, c.added)
+		}
+	}
+}
