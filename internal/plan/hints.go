@@ -148,7 +148,7 @@ func (h *hints) each(at, n int, use func(span)) {
 func (h *hints) inOrder(material []piece) [][]piece {
 	type part struct {
 		piece
-		object  int // where the first run of it lies
+		object  int // where the first run of it lies; of none: less than 0
 		logical int // offset in the object
 	}
 	first := map[string]int{}
