@@ -105,16 +105,6 @@ func (w *Writer) Sum() SHA256 { return SHA256(w.h.Sum(nil)) }
 // Len returns the number of bytes written so far.
 func (w *Writer) Len() int64 { return w.n }
 
-// Clone returns a Writer that has hashed and counted the same bytes and passes
-// what follows on to other.
-func (w *Writer) Clone(other io.Writer) *Writer {
-	h, err := w.h.(hash.Cloner).Clone()
-	if err != nil {
-		panic(err) // not of crypto/sha256
-	}
-	return &Writer{w: other, h: h, n: w.n}
-}
-
 // Reader hashes and counts what is read from an underlying reader.
 type Reader struct {
 	r io.Reader

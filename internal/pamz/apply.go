@@ -31,9 +31,9 @@ type ApplyOptions struct {
 	// blocks, and compression contexts. Default 256 MiB.
 	Memory int64
 
-	// Strict also verifies items that are only read, which devices do not do,
-	// and never makes one item stand in for another with the same digest. It is
-	// for deltas that were just made.
+	// Strict also verifies items that are only read, which devices do not do, if their
+	// digests are stated, and never makes one item stand in for another with the same
+	// digest. It is for deltas that were just made.
 	Strict bool
 
 	// SourceSum is what has hashed all of the source, if the caller has: it is not
@@ -102,7 +102,6 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 	a.choose(way)
 	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
 	s := a.newScope(d, info, section, 0)
-	s.verified, s.sum = key{d.SourceLength, d.SourceSHA256}, sum
 	if err := s.run(out, true); err != nil {
 		return err
 	}
@@ -226,7 +225,7 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 }
 
 // stageKey is what a staged item is found by again: its content, which was
-// verified when it was produced, or the item itself if Strict.
+// verified when it was produced, or the item itself if that is not known, or if Strict.
 type stageKey struct {
 	key
 	item *Item
@@ -234,7 +233,7 @@ type stageKey struct {
 
 func (a *applier) stageKey(it *Item) stageKey {
 	k := stageKey{key: it.key()}
-	if a.opts.Strict {
+	if a.opts.Strict || !it.stated() {
 		k.item = it
 	}
 	return k
@@ -266,6 +265,9 @@ func (d *Diff) decodeNested(it *Item, delta *io.SectionReader, items int) (*Diff
 	case nested.TargetLength != it.Length:
 		return nil, errorf(codeHash, "delta makes %d bytes, want %d", nested.TargetLength, it.Length)
 	}
+	if !it.stated() {
+		return nested, nil
+	}
 	return nested, coded(codeHash, digest.Check(nested.TargetSHA256, it.SHA256))
 }
 
@@ -275,14 +277,12 @@ type scope struct {
 	*info
 	diff     *Diff
 	source   *io.SectionReader
-	supply   *supply        // what source reads, if that is produced piece by piece
-	verified key            // Strict: what source was found to be
-	sum      *digest.Writer // Strict: of source; nil if it was verified in another way
-	depth    int            // of deltas around it
+	supply   *supply // what source reads, if that is produced piece by piece
+	depth    int     // of deltas around it
 	target   tap
 	views    map[*Item]io.ReaderAt     // composed of others
 	stage    map[stageKey]extent       // produced into scratch space
-	checked  map[*Item]*digest.Writer  // Strict: of what is verified already
+	checked  map[*Item]bool            // Strict: what is verified already
 	inflated map[*remainder]*inflation // state of the remainder
 }
 
@@ -290,7 +290,7 @@ func (a *applier) newScope(d *Diff, in *info, source *io.SectionReader, depth in
 	s := &scope{applier: a, info: in, diff: d, source: source, depth: depth}
 	s.views, s.stage, s.inflated = map[*Item]io.ReaderAt{}, map[stageKey]extent{}, map[*remainder]*inflation{}
 	if a.opts.Strict {
-		s.checked = map[*Item]*digest.Writer{}
+		s.checked = map[*Item]bool{}
 	}
 	return s
 }
@@ -347,9 +347,15 @@ func (s *scope) write(w io.Writer, it *Item) error {
 	if it.Length == 0 {
 		return nil
 	}
+	return s.fill(w, it, !verifies(w, it))
+}
+
+// fill produces it into w. Unless verify, only its length is held against what it
+// should be.
+func (s *scope) fill(w io.Writer, it *Item, verify bool) error {
 	out := sink{s: s, it: it, w: w, left: it.Length}
 	var sum *digest.Writer
-	if !s.dry && !verifies(w, it) {
+	if verify && !s.dry {
 		sum = digest.NewWriter(w)
 		out.w = sum
 	}
@@ -379,7 +385,7 @@ type sink struct {
 func verifies(w io.Writer, it *Item) bool {
 	switch w := w.(type) {
 	case *sink:
-		return w.left == it.Length && w.it.key() == it.key()
+		return w.left == it.Length && w.it.key() == it.key() && it.stated()
 	case *tap:
 		return w.written == 0 && verifies(w.w, it)
 	}
@@ -546,7 +552,8 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	if err != nil {
 		return err
 	}
-	// The nested target is this item, which the caller verifies.
+	// The nested target is this item, which the caller verifies if it can.
+	verify := !it.stated()
 	if s.lazy {
 		supply, err := s.newSupply(source, d)
 		if err != nil {
@@ -554,20 +561,14 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 		}
 		inner := s.newScope(d, in, io.NewSectionReader(supply, 0, source.Length), s.depth+1)
 		inner.supply = supply
-		return inner.run(w, false)
+		return inner.run(w, verify)
 	}
 	old, err := s.open(source)
 	if err != nil {
 		return err
 	}
 	inner := s.newScope(d, in, io.NewSectionReader(old, 0, source.Length), s.depth+1)
-	if s.checked != nil {
-		inner.verified, inner.sum = source.key(), s.checked[source] // by open
-		if s.whole(source) {
-			inner.sum = s.sum
-		}
-	}
-	return inner.run(w, false)
+	return inner.run(w, verify)
 }
 
 // compress writes item as the device's library compresses it.
@@ -801,7 +802,7 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 		return zeros{}, nil
 	}
 	view, err := s.view(it)
-	if err == nil && !s.dry && s.checked != nil && s.checked[it] == nil && !it.staged() && !s.whole(it) {
+	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.staged() && it.stated() {
 		err = s.check(it, view)
 	}
 	if err != nil {
@@ -810,21 +811,11 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 	return view, nil
 }
 
-// whole reports whether it is all of the source, which has been verified.
-func (s *scope) whole(it *Item) bool {
-	return it.Recipe.Op == OpCopySource && it.Recipe.Params[0].Number == 0 && it.key() == s.verified
-}
-
-// check verifies what view has of it. The digest of what begins with all of the
-// source goes on from that of the source.
+// check verifies what view has of it.
 func (s *scope) check(it *Item, view io.ReaderAt) error {
+	s.checked[it] = true
 	sum := digest.NewWriter(io.Discard)
-	if r := it.Recipe; r.Op == OpConcatenation && s.sum != nil && s.whole(r.Params[0].Item) {
-		sum = s.sum.Clone(io.Discard)
-	}
-	s.checked[it] = sum
-	done := sum.Len()
-	if err := s.copy(sum, io.NewSectionReader(view, done, it.Length-done), it.Length-done); err != nil {
+	if err := s.copy(sum, io.NewSectionReader(view, 0, it.Length), it.Length); err != nil {
 		return err
 	}
 	return coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
@@ -911,7 +902,7 @@ func (s *scope) produceStaged(it *Item) (extent, error) {
 		return e, err
 	}
 	w := s.arena.writer(e)
-	if err := s.step(it, func() error { return s.write(w, it) }); err != nil {
+	if err := s.step(it, func() error { return s.fill(w, it, it.stated()) }); err != nil {
 		return e, err
 	}
 	if err := w.Flush(); err != nil {

@@ -117,11 +117,10 @@ type place struct {
 
 // checkScope is a delta of the tree.
 type checkScope struct {
-	diff         *Diff
-	sourceLength int64
-	forward      bool         // its source can only be read front to back
-	readBack     bool         // the library finds this delta's target where copy looks for it
-	chunks       map[key]bool // what version 0 under Profile30 can copy: chunks that have another recipe
+	level
+	forward  bool         // its source can only be read front to back
+	readBack bool         // the library finds this delta's target where copy looks for it
+	chunks   map[key]bool // what version 0 under Profile30 can copy: chunks that have another recipe
 }
 
 // diff checks the top delta.
@@ -140,7 +139,7 @@ func (c *checker) diff(d *Diff) {
 	if d.Version == 2 {
 		c.seen = map[*Item]bool{}
 	}
-	c.scope(&checkScope{diff: d, sourceLength: d.SourceLength, readBack: true}, place{})
+	c.scope(&checkScope{level: level{diff: d}, readBack: true}, place{})
 }
 
 // scope checks one delta of the tree that is written at p.
@@ -244,13 +243,16 @@ func (c *checker) item(it *Item, p place) {
 		c.seen[it] = true
 	}
 	defer c.enter(r.Op.String())()
-	if c.fail(p.scope.diff.checkRecipe(it, p.scope.sourceLength)) {
+	if c.fail(p.scope.diff.checkRecipe(it, p.scope.sourceLength())) {
 		return
 	}
 	if c.profile == Profile10 {
 		c.rules10(it, p)
 	} else {
 		c.rules30(it, p)
+	}
+	if !it.stated() {
+		c.unstated(it, p)
 	}
 	if r.Op == OpBSDiff {
 		c.patch(it, p)
@@ -275,10 +277,24 @@ func (c *checker) item(it *Item, p place) {
 	}
 }
 
+// unstated checks whether an item can do without a digest.
+func (c *checker) unstated(it *Item, p place) {
+	switch {
+	case c.profile == Profile30:
+		c.violate("no digest: the library finds content by it")
+	case p.written:
+		c.violate("no digest: the library verifies what it writes")
+	case it.Recipe.Op == OpCopySource && p.scope.forward:
+		c.violate("no digest: the library finds what it keeps of a source that is read front to back by it")
+	case it.Recipe.Op == OpZstdDelta:
+		c.violate("no digest: it does not show whether the frame needs its prefix")
+	}
+}
+
 // patch checks the head of a BSDIFF40 patch.
 func (c *checker) patch(it *Item, p place) {
 	delta := it.Recipe.Params[0].Item
-	content, err := c.view.content(p.scope.diff, delta)
+	content, err := c.view.part(&p.scope.level, delta)
 	if c.fail(err) {
 		return
 	}
@@ -306,7 +322,8 @@ func (c *checker) nested(it *Item, p place) {
 	}
 	c.opened[it] = d
 	source := it.Recipe.Params[1].Item
-	if d.SourceLength != source.Length || d.SourceSHA256 != source.SHA256 {
+	unknown := c.profile == Profile10 && (!source.stated() || d.SourceSHA256 == digest.SHA256{})
+	if d.SourceLength != source.Length || d.SourceSHA256 != source.SHA256 && !unknown {
 		c.violate("the nested delta is for another source")
 	}
 	// A nested target can be read back if its bytes go straight into the outer
@@ -314,7 +331,7 @@ func (c *checker) nested(it *Item, p place) {
 	direct := p.chunk && p.scope.readBack && !p.compressing
 	c.depth++
 	c.scope(&checkScope{
-		diff: d, sourceLength: source.Length,
+		level:    level{diff: d, source: source, around: &p.scope.level},
 		forward:  !p.scope.random(source),
 		readBack: direct || !p.written,
 	}, place{compressing: p.written && p.compressing})
@@ -375,7 +392,9 @@ func (c *checker) rules10(it *Item, p place) {
 			c.violate("an item of at most %d bytes is written in several pieces", onePiece)
 		}
 	case OpZstdDelta:
-		c.prefixless(it, p)
+		if it.stated() {
+			c.prefixless(it, p)
+		}
 	case OpCopy:
 		if r.fromTarget() && (p.compressing || !p.scope.readBack) {
 			c.violate("the library cannot read the target back here")
@@ -436,7 +455,7 @@ func (c *checker) rules30(it *Item, p place) {
 	}
 	switch r.Op {
 	case OpCopySource:
-		if it.Length == p.scope.sourceLength {
+		if it.Length == p.scope.sourceLength() {
 			c.violate("it is the whole source: the library refuses a part that is the whole")
 		}
 	case OpCopy:

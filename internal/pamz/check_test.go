@@ -13,6 +13,20 @@ import (
 	"swudelta/internal/digest"
 )
 
+// patchInSource returns a delta with a patch that lies in its source, in the middle of what
+// is concatenated there, two deltas further out; it makes the first n of 1000 bytes.
+func patchInSource(b *builder, n int) *Item {
+	old := b.copySource(0, 1000)
+	patch := b.asset(b.patch(b.content[old], b.content[old]))
+	size := len(b.content[patch])
+	all := b.concat(b.copySource(7, 3000), b.region(b.concat(b.zero(2), patch), 1, size+1), b.zero(3))
+	return b.nested(LittleEndian, all, func(b *builder) []*Item {
+		return []*Item{b.nested(LittleEndian, b.copySource(1, len(b.source)-1), func(b *builder) []*Item {
+			return []*Item{b.item(b.source[:n], BSDiff(b.copySource(3000, size), b.copySource(0, 1000))), b.zero(1)}
+		})}
+	})
+}
+
 // TestRules breaks each rule once.
 func TestRules(t *testing.T) {
 	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(200000))
@@ -72,7 +86,16 @@ func TestRules(t *testing.T) {
 		"remainder inside":  {Profile30, BigEndian, b.concat(b.item(text, Remainder(text)), b.zero(1)), "not the recipe of a chunk"},
 		"zlib":              {Profile10, LittleEndian, b.inflate(text, ContainerRaw), "does not know"},
 		"no recipe":         {Profile10, LittleEndian, b.concat(b.item(text, nil)), "no recipe"},
-		"copy_source":       {Profile10, LittleEndian, b.item(text, CopySource(1<<40)), "50000 bytes at 1099511627776"},
+		"unstated":          {Profile10, LittleEndian, b.region(unstated(b.copySource(5, 10)), 0, 5), ""},
+		"unstated 3.0":      {Profile30, BigEndian, b.region(unstated(b.copySource(5, 10)), 0, 5), "no digest: the library finds"},
+		"unstated, written": {Profile10, LittleEndian, b.concat(unstated(b.copySource(5, 10)), b.zero(1)), "no digest: the library verifies"},
+		"unstated, forward": {Profile10, LittleEndian, b.nested(LittleEndian, packed(), func(inner *builder) []*Item {
+			return []*Item{inner.region(unstated(inner.copySource(5, 10)), 0, 5)}
+		}), "no digest: the library finds what it keeps"},
+		"unstated prefix":       {Profile10, LittleEndian, b.region(unstated(b.item(text, ZstdDelta(b.asset(zstdFrame(t, text)), old))), 0, 5), "no digest: it does not show"},
+		"patch elsewhere":       {Profile10, LittleEndian, patchInSource(b, 1000), ""},
+		"patch elsewhere, size": {Profile10, LittleEndian, patchInSource(b, 999), "the patch makes 1000 bytes"},
+		"copy_source":           {Profile10, LittleEndian, b.item(text, CopySource(1<<40)), "50000 bytes at 1099511627776"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -246,11 +269,12 @@ func TestEncodeRefuses(t *testing.T) {
 		"zlib":           {Chunks: []*Item{b.inflate([]byte("x"), 0)}},
 		"asset":          {Chunks: []*Item{NewItem(2, digest.SHA256{}, InlineAsset([]byte("x")))}},
 		"remainder":      {Chunks: []*Item{NewItem(2, digest.SHA256{}, Remainder([]byte("x")))}},
-		"v2 asset":       {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, InlineAsset([]byte("x"))), b.zero(1)}},
-		"v2 remainder":   {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, Remainder([]byte("x"))), b.zero(1)}},
+		"v2 asset":       {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{1}, InlineAsset([]byte("x"))), b.zero(1)}},
+		"v2 remainder":   {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{1}, Remainder([]byte("x"))), b.zero(1)}},
 		"v2 no source":   {Version: 2, TargetLength: 3, Chunks: []*Item{b.copySource(0, 2), b.zero(1)}},
-		"v2 nested":      {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, Nested(b.zero(1), b.zero(2))), b.zero(1)}},
-		"v2 compression": {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{}, ZstdCompression(b.zero(1), 1, 5, 3)), b.zero(1)}},
+		"v2 nested":      {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{1}, Nested(b.zero(1), b.zero(2))), b.zero(1)}},
+		"v2 compression": {Version: 2, TargetLength: 3, Chunks: []*Item{NewItem(2, digest.SHA256{1}, ZstdCompression(b.zero(1), 1, 5, 3)), b.zero(1)}},
+		"v2 unstated":    {Version: 2, TargetLength: 3, Chunks: []*Item{b.region(unstated(b.asset([]byte("three"))), 1, 2), b.zero(1)}},
 		"v2 copy":        {Version: 2, TargetLength: 3, Chunks: []*Item{b.zero(1), NewItem(2, digest.SHA256{1}, CopyTarget(0, 2, digest.SHA256{1}))}},
 	} {
 		if err := Encode(&bytes.Buffer{}, d); err == nil {

@@ -59,7 +59,7 @@ func (c *checker) cost(d *Diff) *Report {
 	var peak load
 	if c.profile == Profile10 {
 		m := &meter{checker: c, kept: map[key]bool{}, heap: heap{threshold: mmapThreshold}}
-		m.chunks(&checkScope{diff: d, sourceLength: d.SourceLength})
+		m.chunks(&checkScope{level: level{diff: d}})
 		peak = m.peak
 	} else {
 		m := &meter30{checker: c, known: map[*Item]int64{}, staged: map[key]bool{}}
@@ -196,7 +196,7 @@ func (m *meter) compress(s *checkScope, r *Recipe) {
 
 // nested writes the delta d inside it and returns what it still holds.
 func (m *meter) nested(s *checkScope, it *Item, d *Diff) load {
-	inner := &checkScope{diff: d, forward: !s.random(it.Recipe.Params[1].Item)}
+	inner := &checkScope{level: level{diff: d}, forward: !s.random(it.Recipe.Params[1].Item)}
 	table := load{}
 	var ranges load
 	d.walk(func(_ int, it *Item) error {

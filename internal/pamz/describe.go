@@ -44,7 +44,7 @@ type Node struct {
 	Ref     int          `json:"ref,omitempty"`    // the same item as that with this id
 	Offset  *int64       `json:"offset,omitempty"` // in the target: of chunks, and of what copy takes
 	Length  int64        `json:"length"`
-	SHA256  string       `json:"sha256,omitempty"`
+	SHA256  string       `json:"sha256,omitempty"` // if it is stated
 	Op      string       `json:"op,omitempty"`
 	Numbers []uint64     `json:"numbers,omitempty"`
 	Items   []*Node      `json:"items,omitempty"`
@@ -117,7 +117,10 @@ func (b *describer) node(it, user *Item) (*Node, error) {
 	if n := b.nodes[it]; n != nil {
 		return &Node{Ref: n.ID, Length: it.Length}, nil
 	}
-	n := &Node{Length: it.Length, SHA256: it.SHA256.Hex()}
+	n := &Node{Length: it.Length}
+	if it.stated() {
+		n.SHA256 = it.SHA256.Hex()
+	}
 	if b.uses[it] > 1 {
 		b.ids++
 		n.ID = b.ids

@@ -286,7 +286,7 @@ func TestBomb(t *testing.T) {
 		t.Error(err)
 	}
 	// What the item claims is not what it is.
-	all := NewItem(128<<20, digest.SHA256{}, ZstdDecompression(frame))
+	all := NewItem(128<<20, digest.SHA256{1}, ZstdDecompression(frame))
 	d, _ = b.diff(0, LittleEndian, b.item(make([]byte, 10), Region(all, 0, 10)))
 	_, err := applyBytes(d, b.source, ApplyOptions{Scratch: scratch(t)})
 	wantError(t, err, codeHash)

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
@@ -90,11 +91,14 @@ const (
 // A decoded version 2 delta shares one Item among all places that use it.
 type Item struct {
 	Kind   Kind
-	Offset int64 // bytes from the start of the target; of kind Chunk only
-	Length int64 // bytes
-	SHA256 digest.SHA256
-	Recipe *Recipe // nil only in OpCopy's parameter
+	Offset int64         // bytes from the start of the target; of kind Chunk only
+	Length int64         // bytes
+	SHA256 digest.SHA256 // zero: not stated, see NewPart
+	Recipe *Recipe       // nil only in OpCopy's parameter
 }
+
+// stated reports whether the item's digest is known.
+func (it *Item) stated() bool { return it.SHA256 != digest.SHA256{} }
 
 // Op is what a recipe does. The values up to OpGzDecompression are version 0's
 // own numbers.
@@ -172,6 +176,13 @@ const MaxParams = 255
 // NewItem returns an item of kind Blob.
 func NewItem(length int64, sum digest.SHA256, recipe *Recipe) *Item {
 	return &Item{Length: length, SHA256: sum, Recipe: recipe}
+}
+
+// NewPart returns an item of kind Blob whose digest is not stated: the 1.0 library does
+// not look at that of an item which it reads in order to make another one
+// (doc/format.md), and 32 bytes of zeros cost nothing once they are compressed.
+func NewPart(length int64, recipe *Recipe) *Item {
+	return NewItem(length, digest.SHA256{}, recipe)
 }
 
 // NewAsset returns an item whose content data is stored as an inline asset.
@@ -253,38 +264,29 @@ func ZlibDecompression(item *Item, container int64) *Recipe {
 	return numbers(OpZlibDecompression, item, container)
 }
 
-// Concatenation puts the content of list end to end. Beyond MaxParams items it
-// nests concatenations, and reads their digests from content, which holds the
-// whole result; up to MaxParams items content may be nil.
-func Concatenation(list []*Item, content io.ReaderAt) (*Recipe, error) {
+// Concatenation puts the content of list end to end. Beyond MaxParams items it nests
+// concatenations, whose digests are not stated (see NewPart).
+func Concatenation(list ...*Item) *Recipe {
 	for len(list) > MaxParams {
 		var outer []*Item
-		var off int64
-		for len(list) > 0 {
-			group := list[:min(len(list), MaxParams)]
-			list = list[len(group):]
-			if len(group) == 1 {
-				outer = append(outer, group[0])
-				off += group[0].Length
-				continue
-			}
-			var n int64
-			for _, it := range group {
-				n += it.Length
-			}
-			sum, got, err := digest.SumReader(io.NewSectionReader(content, off, n))
-			if err == nil && got != n {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
-				return nil, fmt.Errorf("concatenation of %d items at offset %d: %w", len(group), off, err)
-			}
-			outer = append(outer, NewItem(n, sum, items(OpConcatenation, group...)))
-			off += n
+		for group := range slices.Chunk(list, MaxParams) {
+			outer = append(outer, Chain(group...))
 		}
 		list = outer
 	}
-	return items(OpConcatenation, list...), nil
+	return items(OpConcatenation, list...)
+}
+
+// Chain returns the part that is list end to end: of one item, that item.
+func Chain(list ...*Item) *Item {
+	if len(list) == 1 {
+		return list[0]
+	}
+	n := int64(0)
+	for _, it := range list {
+		n += it.Length
+	}
+	return NewPart(n, Concatenation(list...))
 }
 
 // Open returns the content of an inline asset, of one that is to be encoded as

@@ -606,6 +606,8 @@ func (f *flattener) add(k key, r *Recipe, depth int, e *encoder) {
 		switch {
 		case p.Item == nil:
 			numbers = append(numbers, p.Number)
+		case p.Item.Length > 0 && !p.Item.stated():
+			e.fail("an item of %d bytes without digest: version 2 finds content by it", p.Item.Length)
 		case p.Item.Length > 0:
 			list = append(list, p.Item)
 			res.items = append(res.items, p.Item.key())

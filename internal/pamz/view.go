@@ -34,6 +34,67 @@ func (v *viewer) nested(d *Diff, it *Item) (*Diff, error) {
 	return nested, nil
 }
 
+// level is a delta, and where it lies in the tree.
+type level struct {
+	diff   *Diff
+	source *Item  // what it is applied to, an item of the delta around; nil at the top
+	around *level // the delta around; nil at the top
+}
+
+// sourceLength is the length of what the delta is applied to, in bytes.
+func (c *level) sourceLength() int64 {
+	if c.source != nil {
+		return c.source.Length
+	}
+	return c.diff.SourceLength
+}
+
+// origin returns the item that the n bytes at off of it, an item of c, are a part of, as far
+// as that is only a matter of where things lie: the delta that has it, and where they begin.
+func (c *level) origin(it *Item, off, n int64) (*level, *Item, int64) {
+	if it.Recipe == nil || c.diff.checkRecipe(it, c.sourceLength()) != nil {
+		return c, it, off
+	}
+	switch r := it.Recipe; r.Op {
+	case OpCopySource:
+		if c.around != nil {
+			return c.around.origin(c.source, off+int64(r.Params[0].Number), n)
+		}
+	case OpRegion:
+		return c.origin(r.Params[0].Item, off+int64(r.Params[1].Number), n)
+	case OpConcatenation:
+		if part, at := r.partAt(off, n); part != nil {
+			return c.origin(part, at, n)
+		}
+	}
+	return c, it, off
+}
+
+// partAt returns the part of a concatenation that has all of the n bytes at off, and where
+// they begin in it; nil if there is none.
+func (r *Recipe) partAt(off, n int64) (*Item, int64) {
+	for _, p := range r.Params {
+		if off < p.Item.Length {
+			if n > p.Item.Length-off {
+				break
+			}
+			return p.Item, off
+		}
+		off -= p.Item.Length
+	}
+	return nil, 0
+}
+
+// part produces an item of c, which may also be a part of one of the deltas around.
+func (v *viewer) part(c *level, it *Item) (*io.SectionReader, error) {
+	c, whole, off := c.origin(it, 0, it.Length)
+	content, err := v.content(c.diff, whole)
+	if err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(content, off, it.Length), nil
+}
+
 // content produces an item of d that depends on neither source nor target.
 func (v *viewer) content(d *Diff, it *Item) (*io.SectionReader, error) {
 	if err := d.independent(it, map[*Item]bool{}); err != nil {

@@ -51,15 +51,13 @@ type frame struct {
 }
 
 // item returns the item of the n fresh bytes.
-func (f *frame) item(fresh []byte) *pamz.Item {
-	n := int64(len(fresh))
-	return pamz.NewItem(n, digest.Sum(fresh), pamz.Region(f.content, f.skip, n))
+func (f *frame) item(n int) *pamz.Item {
+	return pamz.NewPart(int64(n), pamz.Region(f.content, f.skip, int64(n)))
 }
 
 // compress codes fresh bytes in the better of two ways: alone, or behind the old
-// content that lies near. whole is the item of the old content, budget the memory of
-// a pack on the device.
-func (m *maker) compress(fresh, old []byte, whole *pamz.Item, sites []site, budget int) (*frame, error) {
+// content that lies near. budget is the memory of a pack on the device.
+func (m *maker) compress(fresh, old []byte, sites []site, budget int) (*frame, error) {
 	window := func(n int) int {
 		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(maxZstdWindow)-1), 10)
 	}
@@ -81,7 +79,7 @@ func (m *maker) compress(fresh, old []byte, whole *pamz.Item, sites []site, budg
 			return nil, err
 		}
 	}
-	plain := &frame{content: pamz.NewItem(int64(len(fresh)), digest.Sum(fresh), pamz.ZstdDecompression(pamz.NewAsset(alone))), size: len(alone)}
+	plain := &frame{content: pamz.NewPart(int64(len(fresh)), pamz.ZstdDecompression(part(alone))), size: len(alone)}
 	if behind == nil {
 		return plain, nil
 	}
@@ -99,22 +97,23 @@ func (m *maker) compress(fresh, old []byte, whole *pamz.Item, sites []site, budg
 	if alone != nil && size >= len(alone) {
 		return plain, nil
 	}
-	items, parts := copyItems(old, ranges)
-	from, err := concatenate(items, parts...)
-	if err != nil {
-		return nil, err
-	}
 	header := frameHeader(log, len(prefix)+len(fresh))
-	rawItem, err := m.slowly(pamz.NewItem(int64(len(raw)), digest.Sum(raw), pamz.BSDiff(pamz.NewAsset(encoded.Bytes()), from)), whole)
+	rawItem, err := m.slowly(pamz.NewItem(int64(len(raw)), digest.Sum(raw), pamz.BSDiff(part(encoded.Bytes()), pamz.Chain(copyItems(ranges)...))), int64(len(old)))
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := concatenate([]*pamz.Item{pamz.NewAsset(header), rawItem, pamz.NewAsset(behind)}, header, raw, behind)
-	if err != nil {
+	delta := &rawItem.Recipe.Params[0]
+	if delta.Item, err = m.shrink(delta.Item); err != nil {
 		return nil, err
 	}
-	sum, n := sumOf(prefix, fresh)
-	return &frame{content: pamz.NewItem(n, sum, pamz.ZstdDecompression(blocks)), skip: int64(len(prefix)), nested: true, size: size}, nil
+	blocks := pamz.Chain(part(header), rawItem, part(behind))
+	content := pamz.NewPart(int64(len(prefix)+len(fresh)), pamz.ZstdDecompression(blocks))
+	return &frame{content: content, skip: int64(len(prefix)), nested: true, size: size}, nil
+}
+
+// part returns an asset that is only read.
+func part(data []byte) *pamz.Item {
+	return pamz.NewPart(int64(len(data)), pamz.InlineAsset(data))
 }
 
 // frameHeader is the head of a zstd frame (RFC 8878 section 3.1.1.1): a window of

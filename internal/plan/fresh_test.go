@@ -128,44 +128,31 @@ func TestFreshBehindOld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var layers []int
-	for _, c := range d.Chunks {
-		layers = append(layers, patchLayers(t, c, 0)...)
+	tree, err := d.Describe()
+	if err != nil {
+		t.Fatal(err)
 	}
+	layers := patchLayers(tree.Chunks, 0)
 	if want := []int{slowness, slowness}; !slices.Equal(layers, want) {
 		t.Errorf("patches in that many layers: %v, want %v", layers, want)
 	}
 }
 
-// patchLayers returns, for each patch that it is made with, how many concatenations
-// of one part inside a delta stand right around it; n do around it itself.
-func patchLayers(t *testing.T, it *pamz.Item, n int) (layers []int) {
-	r := it.Recipe
-	switch {
-	case r.Op == pamz.OpBSDiff:
-		layers = append(layers, n)
-		n = 0
-	case r.Op == pamz.OpConcatenation && len(r.Params) == 1:
-		n++
-	default:
-		n = 0
-	}
-	for i, p := range r.Params {
-		if p.Item == nil {
-			continue
+// patchLayers returns, for each patch that nodes are made with, how many concatenations
+// of one part inside a delta stand right around it; n do around nodes themselves.
+func patchLayers(nodes []*pamz.Node, n int) (layers []int) {
+	for _, node := range nodes {
+		inner := 0
+		switch {
+		case node.Op == "bsdiff":
+			layers = append(layers, n)
+		case node.Op == "concatenation" && len(node.Items) == 1:
+			inner = n + 1
 		}
-		if r.Op == pamz.OpNested && i == 0 && p.Item.Recipe.Op == pamz.OpInlineAsset {
-			content := p.Item.Recipe.Open()
-			d, err := pamz.Decode(content, content.Size())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range d.Chunks {
-				layers = append(layers, patchLayers(t, c, 0)...)
-			}
-			continue
+		layers = append(layers, patchLayers(node.Items, inner)...)
+		if node.Delta != nil {
+			layers = append(layers, patchLayers(node.Delta.Chunks, 0)...)
 		}
-		layers = append(layers, patchLayers(t, p.Item, n)...)
 	}
 	return layers
 }

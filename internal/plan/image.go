@@ -23,32 +23,34 @@ const (
 	// maxNumber is the greatest number that the stock library takes in region,
 	// all_zero and zstd_compression.
 	maxNumber = math.MaxInt32
-	// tableLevel is the level of zstd for the table.
+	// tableLevel is the level of zstd for what is told by recipes.
 	tableLevel = 22
+	// tableChunk is the size of a chunk of the table that has several entries, in bytes, at
+	// most: what a device produces piece by piece for a chunk, it keeps as long.
+	tableChunk = 8 << 20
 )
 
 // image returns the item that makes the content of p, which has the given
 // digest, from payloads of the source:
 //
-//	image  = nested(packs, old = source content ++ fresh bytes)
-//	packs  = one chunk: nested(table, old ++ pack 1 ++ pack 2 ...)
-//	table  = copies of old (and of long runs of fresh bytes) and of packs, zeros
+//	image  = nested(packs, base = source content ++ fresh bytes ++ patches)
+//	packs  = one chunk: nested(table, base ++ pack 1 ++ pack 2 ...)
+//	table  = copies of base (runs of the source, long runs of fresh bytes) and of packs, zeros
 //	pack i = bsdiff(patch i, old ranges ++ fresh bytes of pack i)
+//
+// So packs, with the deltas in it, is nothing but recipes, and shrinks as a whole. What a
+// recipe only reads is a part without a digest: the library would not look at it.
 func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int) (*pamz.Item, error) {
 	old, err := m.oldSide(from)
 	if err != nil {
 		return nil, err
 	}
 	target := p.data
-	oldItem, err := old.followedBy(old.items)
-	if err != nil {
-		return nil, err
-	}
 	idx := m.index
 	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
 		idx = newIndex(old.data)
 	}
-	d := divide(idx, target, thresholds{copy: m.effort.copy, zero: 128 << 10, repeat: 8 << 10})
+	d := divide(idx, target, thresholds{copy: m.shortest, zero: 128 << 10, repeat: 8 << 10})
 	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
 	made, err := m.matchPacks(idx, target, d, h, budget)
 	if err != nil {
@@ -73,7 +75,7 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 	if len(fresh) > 0 {
 		// It takes much memory, which Go's collector does not know about.
 		debug.FreeOSMemory()
-		if coded, err = m.compress(fresh, old.data, oldItem, near, budget); err != nil {
+		if coded, err = m.compress(fresh, old.data, near, budget); err != nil {
 			return nil, err
 		}
 	}
@@ -87,83 +89,73 @@ func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int
 		freshSize = coded.size
 	}
 	m.explainf("bytes of the delta: control %d diff %d extra %d fresh %d ranges %d", sizes.Control, sizes.Diff, sizes.Extra, freshSize, ranges*rangeCost)
-	return m.graph(target, sum, old, oldItem, d.pieces, made, fresh, coded)
+	return m.graph(target, sum, old, d.pieces, made, len(fresh), coded)
 }
 
 // graph returns the tree of recipes for an image. Where the fresh bytes are made
 // with old content, one more delta stands around it, whose source is the old
 // content alone.
-func (m *maker) graph(target []byte, sum digest.SHA256, old *side, oldItem *pamz.Item, pieces []piece, made []*madePack, fresh []byte, coded *frame) (*pamz.Item, error) {
+func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piece, made []*madePack, fresh int, coded *frame) (*pamz.Item, error) {
 	n := int64(len(target))
 	// The source of the packs.
 	base := old.items
 	if coded != nil {
 		if coded.nested {
-			base = []*pamz.Item{pamz.NewItem(int64(len(old.data)), oldItem.SHA256, pamz.CopySource(0))}
+			base = []*pamz.Item{pamz.NewPart(int64(len(old.data)), pamz.CopySource(0))}
 		}
 		base = append(slices.Clone(base), coded.item(fresh))
 	}
-	baseItem, err := old.followedBy(base, fresh)
-	if err != nil {
-		return nil, err
+	var patches []byte
+	at := int64(len(old.data) + fresh) // of a patch
+	for _, k := range made {
+		if len(k.material) > 0 {
+			k.patchAt = at + int64(len(patches))
+			patches = append(patches, k.patch...)
+		}
 	}
+	if len(patches) > 0 {
+		base = append(slices.Clone(base), part(patches))
+	}
+	source := pamz.Chain(base...)
 	// The source of the table.
-	parts := [][]byte{fresh}
-	items := []*pamz.Item{}
-	if baseItem.Length > 0 {
-		items = append(items, pamz.NewItem(baseItem.Length, baseItem.SHA256, pamz.CopySource(0)))
+	var items []*pamz.Item
+	if source.Length > 0 {
+		items = append(items, pamz.NewPart(source.Length, pamz.CopySource(0)))
 	}
 	for _, k := range made {
 		if len(k.material) == 0 {
 			continue
 		}
-		item, err := k.item(target, old.data)
+		item, err := m.slowly(k.item(target, len(old.data)), source.Length)
 		if err != nil {
 			return nil, err
 		}
-		if item, err = m.slowly(item, baseItem); err != nil {
-			return nil, err
-		}
 		items = append(items, item)
-		parts = append(parts, k.parts(target)...)
 	}
-	tableSource, err := old.followedBy(items, parts...)
+	tableSource := pamz.Chain(items...)
+	entries := newTable(target, pieces, made, len(old.data), int(source.Length))
+	table, err := encode(n, sum, tableSource.Length, entries.chunks()...)
 	if err != nil {
 		return nil, err
 	}
-	table := &pamz.Diff{
-		TargetLength: n, TargetSHA256: sum,
-		SourceLength: tableSource.Length, SourceSHA256: tableSource.SHA256,
-		Chunks: tableChunks(target, pieces, made, len(old.data), len(fresh)),
-	}
-	tableItem, err := m.encode(table, true)
+	packs, err := encode(n, sum, source.Length, pamz.NewItem(n, sum, pamz.Nested(table, tableSource)))
 	if err != nil {
 		return nil, err
 	}
-	m.explainf("table: %d entries", len(table.Chunks))
-
-	outer := &pamz.Diff{
-		TargetLength: n, TargetSHA256: sum,
-		SourceLength: baseItem.Length, SourceSHA256: baseItem.SHA256,
-		Chunks: []*pamz.Item{pamz.NewItem(n, sum, pamz.Nested(tableItem, tableSource))},
-	}
-	outerItem, err := m.encode(outer, false)
+	shrunk, err := m.shrink(packs)
 	if err != nil {
 		return nil, err
 	}
-	image := pamz.NewItem(n, sum, pamz.Nested(outerItem, baseItem))
+	m.explainf("table: %d entries", len(entries.entries))
+	image := pamz.NewItem(n, sum, pamz.Nested(shrunk, source))
 	if coded == nil || !coded.nested {
 		return image, nil
 	}
-	around, err := m.encode(&pamz.Diff{
-		TargetLength: n, TargetSHA256: sum,
-		SourceLength: oldItem.Length, SourceSHA256: oldItem.SHA256,
-		Chunks: []*pamz.Item{image},
-	}, false)
+	around, err := encode(n, sum, int64(len(old.data)), image)
 	if err != nil {
 		return nil, err
 	}
-	return pamz.NewItem(n, sum, pamz.Nested(around, oldItem)), nil
+	return pamz.NewItem(n, sum, pamz.Nested(around, pamz.Chain(old.items...))), nil
 }
 
 // side is the old side of an image: what the source has, end to end.
@@ -171,66 +163,26 @@ type side struct {
 	data    []byte
 	items   []*pamz.Item
 	objects []object
-	sum     *digest.Writer // of data
-}
-
-// followedBy returns the item that is the items end to end: they hold the old
-// side, with parts behind it.
-func (s *side) followedBy(items []*pamz.Item, parts ...[]byte) (*pamz.Item, error) {
-	if len(items) == 1 {
-		return items[0], nil
-	}
-	w := s.sum.Clone(io.Discard)
-	for _, part := range parts {
-		w.Write(part)
-	}
-	r, err := pamz.Concatenation(items, readerAt(append([][]byte{s.data}, parts...)))
-	if err != nil {
-		return nil, err
-	}
-	return pamz.NewItem(w.Len(), w.Sum(), r), nil
 }
 
 func (m *maker) oldSide(from []*payload) (*side, error) {
-	s := &side{sum: digest.NewWriter(io.Discard)}
+	s := &side{}
 	var readers []io.Reader
 	at := 0
 	for _, p := range from {
 		data := p.data
-		var item *pamz.Item
-		if p.stored == codec.KindPlain {
-			if p.length == m.source.Size {
-				s.sum = m.sourceSum.Clone(io.Discard)
-			} else {
-				s.sum.Write(data)
-			}
-			sum := s.sum.Sum()
-			if len(from) > 1 {
-				sum = digest.Sum(data)
-			}
-			item = pamz.NewItem(p.length, sum, pamz.CopySource(p.offset))
-		} else {
-			stored, err := digestOf(m.source, p.offset, p.length)
-			if err != nil {
-				return nil, err
-			}
-			item = pamz.NewItem(p.length, stored, pamz.CopySource(p.offset))
+		item := pamz.NewPart(p.length, pamz.CopySource(p.offset))
+		if p.stored != codec.KindPlain {
 			// A device stages what a region covers in a temporary file; without it,
 			// it would keep every range that is referred to in memory. A region
 			// cannot reach beyond 2 GiB.
-			full := pamz.NewItem(int64(len(data)), digest.Sum(data), nil)
-			if p.stored == codec.KindGzip {
-				full.Recipe = pamz.GzDecompression(item)
-			} else {
-				full.Recipe = pamz.ZstdDecompression(item)
+			recipe := pamz.GzDecompression(item)
+			if p.stored == codec.KindZstd {
+				recipe = pamz.ZstdDecompression(item)
 			}
-			sum := full.SHA256
-			if len(data) > maxNumber {
-				data = data[:maxNumber]
-				sum = digest.Sum(data)
-			}
-			s.sum.Write(data)
-			item = pamz.NewItem(int64(len(data)), sum, pamz.Region(full, 0, int64(len(data))))
+			full := pamz.NewPart(int64(len(data)), recipe)
+			data = data[:min(len(data), maxNumber)]
+			item = pamz.NewPart(int64(len(data)), pamz.Region(full, 0, int64(len(data))))
 		}
 		s.items = append(s.items, item)
 		s.objects = append(s.objects, objects(m.layoutOf(p, m.SourceLayouts, "source"), at, len(data))...)
@@ -258,40 +210,7 @@ func digestOf(in Input, offset, length int64) (digest.SHA256, error) {
 // staged makes forward-only content random access: the device computes the
 // region into a temporary file.
 func staged(item *pamz.Item) *pamz.Item {
-	return pamz.NewItem(item.Length, item.SHA256, pamz.Region(item, 0, item.Length))
-}
-
-// concatenate returns the item that is the items end to end; parts hold its
-// content.
-func concatenate(items []*pamz.Item, parts ...[]byte) (*pamz.Item, error) {
-	if len(items) == 1 {
-		return items[0], nil
-	}
-	sum, n := sumOf(parts...)
-	r, err := pamz.Concatenation(items, readerAt(parts))
-	if err != nil {
-		return nil, err
-	}
-	return pamz.NewItem(n, sum, r), nil
-}
-
-// readerAt reads parts as if they were one.
-type readerAt [][]byte
-
-func (parts readerAt) ReadAt(p []byte, off int64) (int, error) {
-	n := 0
-	for _, part := range parts {
-		if off < int64(len(part)) {
-			k := copy(p[n:], part[off:])
-			n += k
-			off += int64(k)
-			if n == len(p) {
-				return n, nil
-			}
-		}
-		off -= int64(len(part))
-	}
-	return n, io.EOF
+	return pamz.NewPart(item.Length, pamz.Region(item, 0, item.Length))
 }
 
 // madePack is a pack with its patch.
@@ -301,6 +220,7 @@ type madePack struct {
 	fresh   []byte  // stands behind the old ranges
 	direct  []piece // long runs of fresh bytes, which the table takes
 	freshAt int     // where fresh lies among all fresh bytes; what is direct follows
+	patchAt int64   // where patch lies in the source of the packs
 	near    []site  // old content around them
 	sizes   bsdiff.Sizes
 	known   int // bytes of copies that needed no matching
@@ -412,19 +332,15 @@ func cutRuns(pieces []piece, runs []bsdiff.Run) (rest, cut []piece) {
 	return rest, cut
 }
 
-// item is what makes the new side of the pack.
-func (k *madePack) item(target, old []byte) (*pamz.Item, error) {
-	items, parts := copyItems(old, k.ranges)
+// item is what makes the new side of the pack. The old side of the image has old bytes.
+func (k *madePack) item(target []byte, old int) *pamz.Item {
+	items := copyItems(k.ranges)
 	if len(k.fresh) > 0 {
-		items = append(items, pamz.NewItem(int64(len(k.fresh)), digest.Sum(k.fresh), pamz.CopySource(int64(len(old)+k.freshAt))))
-		parts = append(parts, k.fresh)
+		items = append(items, pamz.NewPart(int64(len(k.fresh)), pamz.CopySource(int64(old+k.freshAt))))
 	}
-	from, err := concatenate(items, parts...)
-	if err != nil {
-		return nil, err
-	}
+	patch := pamz.NewPart(int64(len(k.patch)), pamz.CopySource(k.patchAt))
 	sum, n := sumOf(k.parts(target)...)
-	return pamz.NewItem(n, sum, pamz.BSDiff(pamz.NewAsset(k.patch), from)), nil
+	return pamz.NewItem(n, sum, pamz.BSDiff(patch, pamz.Chain(items...)))
 }
 
 // slowness is how many more times the stock library hashes the bytes of a pack.
@@ -434,37 +350,25 @@ const slowness = 4
 // concatenations, each of which makes the stock library hash all its bytes once
 // more before it reads the next ones. It reads what a patch makes through a pipe
 // that stands still for ever if it is emptied at the wrong moment (doc/engine.md);
-// a slow reader does not empty it.
-func (m *maker) slowly(item, base *pamz.Item) (*pamz.Item, error) {
+// a slow reader does not empty it. base is the length of the source, in bytes.
+func (m *maker) slowly(item *pamz.Item, base int64) (*pamz.Item, error) {
 	for range slowness {
-		r, err := pamz.Concatenation([]*pamz.Item{item}, nil)
-		if err != nil {
-			return nil, err
-		}
-		item = pamz.NewItem(item.Length, item.SHA256, r)
+		item = pamz.NewItem(item.Length, item.SHA256, pamz.Concatenation(item))
 	}
-	delta, err := m.encode(&pamz.Diff{
-		TargetLength: item.Length, TargetSHA256: item.SHA256,
-		SourceLength: base.Length, SourceSHA256: base.SHA256,
-		Chunks: []*pamz.Item{item},
-	}, false)
+	delta, err := encode(item.Length, item.SHA256, base, item)
 	if err != nil {
 		return nil, err
 	}
-	source := pamz.NewItem(base.Length, base.SHA256, pamz.CopySource(0))
-	return pamz.NewItem(item.Length, item.SHA256, pamz.Nested(delta, source)), nil
+	return pamz.NewItem(item.Length, item.SHA256, pamz.Nested(delta, pamz.NewPart(base, pamz.CopySource(0)))), nil
 }
 
-// copyItems returns the items that copy ranges of the old side, and their content.
-func copyItems(old []byte, ranges []span) ([]*pamz.Item, [][]byte) {
-	var items []*pamz.Item
-	var parts [][]byte
-	for _, r := range ranges {
-		part := old[r.from:r.to]
-		parts = append(parts, part)
-		items = append(items, pamz.NewItem(int64(r.len()), digest.Sum(part), pamz.CopySource(int64(r.from))))
+// copyItems returns the items that copy ranges of the old side.
+func copyItems(ranges []span) []*pamz.Item {
+	items := make([]*pamz.Item, len(ranges))
+	for i, r := range ranges {
+		items[i] = pamz.NewPart(int64(r.len()), pamz.CopySource(int64(r.from)))
 	}
-	return items, parts
+	return items
 }
 
 // bzip2 compresses a stream of a patch.
@@ -482,8 +386,9 @@ func (m *maker) workers(packs []*pack, old *index, target []byte) int {
 	return int(max(min(left/int64(max(most, 1)), int64(m.Workers)), 1))
 }
 
-// tableChunks returns the chunks that scatter the packs over the target.
-func tableChunks(target []byte, pieces []piece, made []*madePack, oldSize, freshSize int) []*pamz.Item {
+// newTable returns the table that scatters the packs, which lie behind base bytes of its
+// source, over the target.
+func newTable(target []byte, pieces []piece, made []*madePack, oldSize, base int) *tableBuilder {
 	// Where material of the target lies in the source of the table.
 	var places []placed
 	at := 0
@@ -497,7 +402,7 @@ func tableChunks(target []byte, pieces []piece, made []*madePack, oldSize, fresh
 		at = oldSize + k.freshAt + len(k.fresh)
 		place(k.direct)
 	}
-	at = oldSize + freshSize
+	at = base
 	for _, k := range made {
 		place(k.material)
 	}
@@ -506,35 +411,32 @@ func tableChunks(target []byte, pieces []piece, made []*madePack, oldSize, fresh
 			places = append(places, placed{span: span{p.at, p.end()}, zero: true})
 		}
 	}
-	t := tableBuilder{target: target, places: sortPlaces(places)}
+	t := &tableBuilder{target: target, places: sortPlaces(places)}
 	for _, p := range pieces {
 		t.add(p)
 	}
 	t.flush()
-	return t.chunks
+	return t
 }
 
-// encode returns the item that holds a nested delta. Its table is mostly
-// digests, but what is not shrinks.
-func (m *maker) encode(d *pamz.Diff, compress bool) (*pamz.Item, error) {
+// encode returns the item that holds a nested delta.
+func encode(target int64, sum digest.SHA256, source int64, chunks ...*pamz.Item) (*pamz.Item, error) {
 	var b bytes.Buffer
-	if err := pamz.Encode(&b, d); err != nil {
-		return nil, err
-	}
-	asset := pamz.NewAsset(b.Bytes())
-	if !compress {
-		return asset, nil
-	}
-	frame, err := m.Zstd.Compress(b.Bytes(), tableLevel, 0)
+	err := pamz.Encode(&b, &pamz.Diff{TargetLength: target, TargetSHA256: sum, SourceLength: source, Chunks: chunks})
+	return part(b.Bytes()), err
+}
+
+// shrink returns what makes an asset out of less.
+func (m *maker) shrink(asset *pamz.Item) (*pamz.Item, error) {
+	frame, err := m.Zstd.Compress(asset.Recipe.Data, tableLevel, 0)
 	if err != nil {
 		return nil, err
 	}
 	const overhead = 150 // bytes of the two recipes around it
-	if len(frame)+overhead >= b.Len() {
+	if len(frame)+overhead >= len(asset.Recipe.Data) {
 		return asset, nil
 	}
-	content := pamz.NewItem(asset.Length, asset.SHA256, pamz.ZstdDecompression(pamz.NewAsset(frame)))
-	return staged(content), nil
+	return staged(pamz.NewPart(asset.Length, pamz.ZstdDecompression(part(frame)))), nil
 }
 
 func (m *maker) account(pieces []piece, made []*madePack, fresh int) {

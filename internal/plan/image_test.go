@@ -41,7 +41,7 @@ func TestMakeDeviceTmp(t *testing.T) {
 	old := random(1, 4<<20)
 	new := bytes.Clone(old)
 	r := rand.New(rand.NewPCG(3, 4))
-	for at := 0; at < len(new); at += 100 << 10 {
+	for at := 0; at < len(new); at += 30 << 10 {
 		new[at+r.IntN(1000)]++
 	}
 	free, err := Make(input(old), input(new), o)

@@ -14,13 +14,12 @@ const (
 	placeUnit = 4 << 10
 	// nearby is by how much moves may differ that count as one, in bytes.
 	nearby = 1 << 20
-	// leastMoved is the least that is worth an entry of the table to be put elsewhere,
-	// in bytes.
-	leastMoved = 8 << 10
+	// leastMoved is the least that is worth being put elsewhere, in bytes.
+	leastMoved = 4 << 10
 	// moveCost is how many more anchors must speak for another move before material
-	// is put elsewhere: what an entry of the table costs.
-	moveCost = entryCost / hitWorth
-	// gapCost is the same where an entry ends anyway.
+	// is put elsewhere.
+	moveCost = 12
+	// gapCost is the same where material is torn apart anyway.
 	gapCost = 1
 	// mostMoves is how many moves are pursued at a time.
 	mostMoves = 16

@@ -157,7 +157,7 @@ func TestZeros(t *testing.T) {
 	made := []*madePack{{pack: &pack{material: []piece{d.pieces[2], d.pieces[0]}}}}
 	source := slices.Concat(target[d.pieces[2].at:d.pieces[2].end()], target[:20000])
 	var got []byte
-	for _, c := range tableChunks(target, d.pieces, made, 0, 0) {
+	for _, c := range newTable(target, d.pieces, made, 0, 0).entries {
 		if c.Recipe.Op == pamz.OpAllZero {
 			got = append(got, make([]byte, c.Length)...)
 			continue

@@ -48,20 +48,21 @@ func (s span) len() int { return s.to - s.from }
 const (
 	// blockSize is the granularity in which old ranges are chosen, in bytes.
 	blockSize = 4096
-	// rangeCost is what an old range costs in the delta, in bytes: 57 for the
-	// item that names it.
-	rangeCost = 57
+	// rangeCost is what an old range costs in the delta, in bytes, once the item that
+	// names it is compressed.
+	rangeCost = 8
+	// seamCost is what it costs in the streams of a pack to tear apart what is side by side,
+	// in bytes.
+	seamCost = 50
 	// lostWorth is of how many bytes that are lost one is saved if the old side of their
 	// pack has all that is unused.
 	lostWorth = 16
 	// clearly is of how much of the bytes that packs save another order must promise to
 	// save one more: the estimate is a rough one, and favours other orders a little.
-	clearly = 200
+	clearly = 110
 	// leastUnused is the shortest range of the old side that may serve what is lost
 	// although they have nothing in common, in bytes.
 	leastUnused = 32 << 10
-	// entryCost is what an entry of the table costs, in bytes, 32 of them a digest.
-	entryCost = 46
 	// hitWorth is how many bytes of the delta one anchor in common saves: it
 	// stands for 32 bytes that need not be stored, compressed to less than half.
 	hitWorth = 12
@@ -130,7 +131,7 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 			}
 			// What is lost comes from what is unused, as far as anyone can tell.
 			found := to / lostWorth * (from >> 10) / (total(unused, span.len)>>10 + 1)
-			worth += served*hitWorth + found - len(p.ranges)*rangeCost - len(p.material)*entryCost
+			worth += served*hitWorth + found - (len(p.ranges)+len(p.material))*seamCost
 			packs = append(packs, p)
 		}
 		for _, p := range split(order, strange, size) {

@@ -76,9 +76,13 @@ type Options struct {
 	Note func(string)
 }
 
-// leastCopy is the shortest run of the old side, in bytes, that is tried as an
-// entry of the table for want of temporary space on the device.
-const leastCopy = 8 << 10
+// A run of the old side of at least goodCopy bytes becomes an entry of the table. Shorter
+// ones, down to leastCopy, do for want of temporary space on the device: as a part of
+// a pack the run costs hardly less, but memory and temporary space there, and time here.
+const (
+	goodCopy  = 64 << 10
+	leastCopy = 4 << 10
+)
 
 // minPack is the smallest useful sum of both sides of a pack, in bytes.
 const minPack = 1 << 20
@@ -117,6 +121,7 @@ type maker struct {
 	old            []*payload
 	index          *index // of the content of all of old, end to end
 	effort         effort
+	shortest       int // run of the old side that becomes an entry of the table, in bytes
 	result         Result
 }
 
@@ -142,7 +147,7 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	m := &maker{Options: o, source: source, target: target, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
+	m := &maker{Options: o, source: source, target: target, shortest: goodCopy, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
 	if source.Size == 0 {
 		return nil, fault.Dataf("the source is empty: a device cannot apply a delta to nothing")
 	}
@@ -211,8 +216,8 @@ func (m *maker) fit(members []*payload) error {
 		}
 		m.explainf("device: memory %d temporary space %d", m.result.DeviceMemory, m.result.DeviceTmp)
 		if m.DeviceTmp > 0 && m.result.DeviceTmp > m.DeviceTmp {
-			if m.effort.copy > leastCopy {
-				m.effort.copy = max(m.effort.copy/4, leastCopy)
+			if m.shortest > leastCopy {
+				m.shortest = max(m.shortest/4, leastCopy)
 				continue
 			}
 			return fault.Dataf("%w: applying the delta takes %d bytes of temporary space, and the device has %d", ErrDevice, m.result.DeviceTmp, m.DeviceTmp)

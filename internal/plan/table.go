@@ -22,24 +22,24 @@ func sortPlaces(p []placed) []placed {
 	return p
 }
 
-// tableBuilder turns pieces into chunks, and joins what can be joined.
+// tableBuilder turns pieces into entries of the table, and joins what can be joined.
 type tableBuilder struct {
-	target []byte
-	places []placed
-	chunks []*pamz.Item
+	target  []byte
+	places  []placed
+	entries []*pamz.Item
 
-	// The chunk that is being collected.
-	at, n, off int
-	zero       bool
+	// The entry that is being collected.
+	n, off int
+	zero   bool
 }
 
 // add adds the piece that follows on what was added before.
 func (t *tableBuilder) add(p piece) {
 	switch p.from {
 	case fromOld:
-		t.put(p.at, p.n, p.off, false)
+		t.put(p.n, p.off, false)
 	case fromZero:
-		t.put(p.at, p.n, 0, true)
+		t.put(p.n, 0, true)
 	case fromPack:
 		t.copyPlaced(p.at, p.n, p.at)
 	case fromNew:
@@ -68,7 +68,7 @@ func (t *tableBuilder) copyPlaced(at, n, same int) {
 		k := min(n, p.to-same)
 		p.at += same - p.from
 		p.span = span{at, at + k}
-		t.put(at, k, p.at, p.zero)
+		t.put(k, p.at, p.zero)
 		if at != same {
 			// Later repeats may refer to this one.
 			t.places = slices.Insert(t.places, t.position(at), p)
@@ -83,24 +83,45 @@ func (t *tableBuilder) position(at int) int {
 	return i
 }
 
-func (t *tableBuilder) put(at, n, off int, zero bool) {
+func (t *tableBuilder) put(n, off int, zero bool) {
 	if t.n > 0 && t.zero == zero && (zero || t.off+t.n == off) {
 		t.n += n
 		return
 	}
 	t.flush()
-	t.at, t.n, t.off, t.zero = at, n, off, zero
+	t.n, t.off, t.zero = n, off, zero
 }
 
 func (t *tableBuilder) flush() {
 	for t.n > 0 {
-		n := t.n
+		n := min(t.n, maxNumber)
 		r := pamz.CopySource(int64(t.off))
 		if t.zero {
-			n = min(n, maxNumber)
 			r = pamz.AllZero(int64(n))
 		}
-		t.chunks = append(t.chunks, pamz.NewItem(int64(n), digest.Sum(t.target[t.at:t.at+n]), r))
-		t.at, t.n, t.off = t.at+n, t.n-n, t.off+n
+		t.entries = append(t.entries, pamz.NewPart(int64(n), r))
+		t.n, t.off = t.n-n, t.off+n
 	}
+}
+
+// chunks returns the entries, several of them a chunk. The 1.0 library does not look at the
+// digests of entries that it reads, which a region makes it do, so that a chunk needs
+// one digest for all of them.
+func (t *tableBuilder) chunks() (out []*pamz.Item) {
+	at := 0 // in the target
+	for list := t.entries; len(list) > 0; {
+		k, n := 1, list[0].Length
+		for k < min(len(list), pamz.MaxParams) && n+list[k].Length <= tableChunk {
+			n += list[k].Length
+			k++
+		}
+		whole := pamz.Chain(list[:k]...)
+		chunk := pamz.NewItem(n, digest.Sum(t.target[at:at+int(n)]), whole.Recipe)
+		if k > 1 {
+			chunk.Recipe = pamz.Region(whole, 0, n)
+		}
+		out = append(out, chunk)
+		list, at = list[k:], at+int(n)
+	}
+	return out
 }
