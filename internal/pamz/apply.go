@@ -281,14 +281,14 @@ type scope struct {
 	depth    int     // of deltas around it
 	target   tap
 	views    map[*Item]io.ReaderAt     // composed of others
-	stage    map[stageKey]extent       // produced into scratch space
+	stage    map[stageKey]room         // produced into scratch space
 	checked  map[*Item]bool            // Strict: what is verified already
 	inflated map[*remainder]*inflation // state of the remainder
 }
 
 func (a *applier) newScope(d *Diff, in *info, source *io.SectionReader, depth int) *scope {
 	s := &scope{applier: a, info: in, diff: d, source: source, depth: depth}
-	s.views, s.stage, s.inflated = map[*Item]io.ReaderAt{}, map[stageKey]extent{}, map[*remainder]*inflation{}
+	s.views, s.stage, s.inflated = map[*Item]io.ReaderAt{}, map[stageKey]room{}, map[*remainder]*inflation{}
 	if a.opts.Strict {
 		s.checked = map[*Item]bool{}
 	}
@@ -886,18 +886,18 @@ func (s *scope) compose(it *Item) (io.ReaderAt, error) {
 }
 
 // produceStaged writes it to scratch space.
-func (s *scope) produceStaged(it *Item) (extent, error) {
+func (s *scope) produceStaged(it *Item) (room, error) {
 	if it.Length > s.work {
-		return extent{}, errTooMuch()
+		return nil, errTooMuch()
 	}
-	room := s.arena.alloc
+	alloc := s.arena.alloc
 	switch it.Recipe.Op {
 	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
 		// Serves some patches, and goes. What they make stays while the target is
 		// written, beside what compresses that.
-		room = s.arena.hold
+		alloc = s.arena.hold
 	}
-	e, err := room(it.Length)
+	e, err := alloc(it.Length)
 	if err != nil {
 		return e, err
 	}
@@ -941,7 +941,7 @@ func (s *scope) release(it *Item, written bool) error {
 type inflation struct {
 	r      io.ReadCloser // nil before the first use, and once all is staged
 	pos    int64
-	whole  extent
+	whole  room
 	staged bool
 }
 
@@ -1023,7 +1023,7 @@ type tap struct {
 	w       io.Writer
 	arena   *arena
 	ranges  []extent // of the target, by start, apart from each other
-	kept    []extent // where they are, as far as they were reached
+	kept    []room   // where they are, as far as they were reached
 	current *bufio.Writer
 	written int64
 }

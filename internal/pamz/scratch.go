@@ -76,6 +76,10 @@ func (e extent) compare(o extent) int {
 	return cmp.Or(cmp.Compare(e.start, o.start), cmp.Compare(e.size, o.size))
 }
 
+// room is what an arena gives out: extents that are filled and read end to end; in
+// memory there is one only.
+type room []extent
+
 // arena gives out room in one scratch file, so that many pieces need neither
 // many descriptors nor more space than what is in use at a time. Some of it lies in
 // memory instead.
@@ -92,40 +96,42 @@ type arena struct {
 	gaps  []extent // before end, by start, none touching another
 }
 
-// alloc returns room for size bytes, the first that fits.
-func (a *arena) alloc(size int64) (extent, error) {
+// alloc returns room for size bytes: the first gap that has it, or else what gaps have, and
+// the rest behind all.
+func (a *arena) alloc(size int64) (r room, err error) {
 	if size > 1<<62-a.end {
-		return extent{}, errorf(codeOther, "the delta asks for too much scratch space")
+		return nil, errorf(codeOther, "the delta asks for too much scratch space")
 	}
 	if a.store == nil {
 		if _, err := a.create(); err != nil {
-			return extent{}, err
+			return nil, err
 		}
 	}
-	for i, g := range a.gaps {
-		if g.size < size {
-			continue
-		}
-		if g.size == size {
+	for size > 0 && len(a.gaps) > 0 {
+		i := max(slices.IndexFunc(a.gaps, func(g extent) bool { return g.size >= size }), 0)
+		g := &a.gaps[i]
+		n := min(size, g.size)
+		r = append(r, extent{g.start, n})
+		size -= n
+		if *g = (extent{g.start + n, g.size - n}); g.size == 0 {
 			a.gaps = slices.Delete(a.gaps, i, i+1)
-		} else {
-			a.gaps[i] = extent{g.start + size, g.size - size}
 		}
-		return extent{g.start, size}, nil
 	}
-	e := extent{a.end, size}
-	a.end += size
-	a.most = max(a.most, a.end)
-	return e, nil
+	if size > 0 {
+		r = append(r, extent{a.end, size})
+		a.end += size
+		a.most = max(a.most, a.end)
+	}
+	return r, nil
 }
 
 // hold returns room in memory, if there is enough, else what alloc does.
-func (a *arena) hold(size int64) (extent, error) {
+func (a *arena) hold(size int64) (room, error) {
 	if size > a.quick {
 		return a.alloc(size)
 	}
 	if err := a.take(size); err != nil {
-		return extent{}, err
+		return nil, err
 	}
 	a.quick -= size
 	b := &block{}
@@ -133,7 +139,7 @@ func (a *arena) hold(size int64) (extent, error) {
 		// Not the collector's: it comes and goes at once.
 		data, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 		if err != nil {
-			return extent{}, fmt.Errorf("memory: %w", err)
+			return nil, fmt.Errorf("memory: %w", err)
 		}
 		b.data = data
 	}
@@ -142,7 +148,7 @@ func (a *arena) hold(size int64) (extent, error) {
 	}
 	a.last--
 	a.blocks[a.last] = b
-	return extent{a.last, size}, nil
+	return room{{a.last, size}}, nil
 }
 
 // drop gives room in memory back.
@@ -226,13 +232,19 @@ var freeSpace = func(f *os.File) (int64, bool) {
 	return int64(fs.Bavail) * int64(fs.Bsize), true
 }
 
-// free gives an extent back.
-func (a *arena) free(e extent) error {
+// free gives room back.
+func (a *arena) free(r room) error {
+	for _, e := range r {
+		if err := a.giveBack(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *arena) giveBack(e extent) error {
 	if e.start < 0 {
 		return a.drop(e)
-	}
-	if e.size == 0 {
-		return nil
 	}
 	i := sort.Search(len(a.gaps), func(i int) bool { return a.gaps[i].start > e.start })
 	a.gaps = slices.Insert(a.gaps, i, e)
@@ -252,19 +264,51 @@ func (a *arena) free(e extent) error {
 	return nil
 }
 
-func (a *arena) reader(e extent) io.ReaderAt {
-	if e.start < 0 {
-		return a.blocks[e.start]
+func (a *arena) reader(r room) io.ReaderAt {
+	c := &chain{starts: []int64{0}}
+	for _, e := range r {
+		if e.start < 0 {
+			return a.blocks[e.start]
+		}
+		c.parts = append(c.parts, io.NewSectionReader(a.store, e.start, e.size))
+		c.starts = append(c.starts, c.starts[len(c.starts)-1]+e.size)
 	}
-	return io.NewSectionReader(a.store, e.start, e.size)
+	if len(c.parts) == 1 {
+		return c.parts[0]
+	}
+	return c
 }
 
-// writer returns a buffered writer that fills e from its start.
-func (a *arena) writer(e extent) *bufio.Writer {
-	if e.start < 0 {
-		return bufio.NewWriterSize(io.NewOffsetWriter(a.blocks[e.start], 0), copySize)
+// writer returns a buffered writer that fills r from its start.
+func (a *arena) writer(r room) *bufio.Writer {
+	if len(r) == 1 && r[0].start < 0 {
+		return bufio.NewWriterSize(io.NewOffsetWriter(a.blocks[r[0].start], 0), copySize)
 	}
-	return bufio.NewWriterSize(io.NewOffsetWriter(a.store, e.start), copySize)
+	return bufio.NewWriterSize(&filler{a.store, slices.Clone(r)}, copySize)
+}
+
+// filler writes to room.
+type filler struct {
+	io.WriterAt
+	left room
+}
+
+func (f *filler) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		if len(f.left) == 0 {
+			return n, io.ErrShortWrite
+		}
+		e := &f.left[0]
+		k := min(int64(len(p)-n), e.size)
+		if _, err := f.WriteAt(p[n:n+int(k)], e.start); err != nil {
+			return n, err
+		}
+		n += int(k)
+		if *e = (extent{e.start + k, e.size - k}); e.size == 0 {
+			f.left = f.left[1:]
+		}
+	}
+	return n, nil
 }
 
 // close gives everything back.

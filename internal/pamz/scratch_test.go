@@ -15,37 +15,60 @@ func TestArena(t *testing.T) {
 	rnd := rand.New(rand.NewSource(1))
 	store := &memory{limit: 1 << 20}
 	a := arena{store: store}
-	live := map[extent]byte{}
+	live := map[byte]room{} // by what it is filled with
+	used, split := int64(0), false
 	for i := range 5000 {
 		if len(live) > 20 || rnd.Intn(3) == 0 {
-			for e, v := range live {
-				got := make([]byte, e.size)
+			for v, e := range live {
+				got := make([]byte, size(e))
 				if _, err := a.reader(e).ReadAt(got, 0); err != nil {
 					t.Fatal(err)
 				}
-				if !bytes.Equal(got, bytes.Repeat([]byte{v}, int(e.size))) {
-					t.Fatal("another extent was written over it")
+				if !bytes.Equal(got, bytes.Repeat([]byte{v}, len(got))) {
+					t.Fatal("other room was written over it")
 				}
 				if err := a.free(e); err != nil {
 					t.Fatal(err)
 				}
-				delete(live, e)
+				used -= size(e)
+				delete(live, v)
 				break
 			}
 			continue
 		}
-		e, err := a.alloc(1 + rnd.Int63n(1000))
+		if live[byte(i)] != nil {
+			continue
+		}
+		n := 1 + rnd.Int63n(1000)
+		e, err := a.alloc(n)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if size(e) != n {
+			t.Fatalf("got %d bytes, want %d", size(e), n)
+		}
+		before := used
+		used += n
+		if len(e) > 1 {
+			split = true
+			if e[len(e)-1].start+e[len(e)-1].size == a.end && len(a.gaps) > 0 {
+				t.Fatalf("%d bytes behind all of %d, with gaps %v", n, before, a.gaps)
+			}
+		}
 		w := a.writer(e)
-		w.Write(bytes.Repeat([]byte{byte(i)}, int(e.size)))
+		w.Write(bytes.Repeat([]byte{byte(i)}, int(n)))
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		live[e] = byte(i)
+		if w.WriteByte(1); w.Flush() == nil {
+			t.Fatal("wrote beyond the room")
+		}
+		live[byte(i)] = e
 	}
-	for e := range live {
+	if !split {
+		t.Error("no room has several extents")
+	}
+	for _, e := range live {
 		if err := a.free(e); err != nil {
 			t.Fatal(err)
 		}
@@ -59,6 +82,13 @@ func TestArena(t *testing.T) {
 	if n, err := store.ReadAt(make([]byte, 1), 0); n != 0 || err != io.EOF {
 		t.Error("read what is not there")
 	}
+}
+
+func size(r room) (n int64) {
+	for _, e := range r {
+		n += e.size
+	}
+	return n
 }
 
 func TestChain(t *testing.T) {
