@@ -363,7 +363,31 @@ func TestCostHeap(t *testing.T) {
 		return report.Memory
 	}
 	large, small, both := memory(400_000), memory(10_000), memory(400_000, 10_000)
-	if large != small || both != small+390_000 {
+	if large != small || both != small+390_000+3*StockItem {
 		t.Errorf("large new side %d, small %d, both %d", large, small, both)
+	}
+}
+
+// TestCostTable has a patch in the source of a delta, which the 1.0 library makes after it has
+// read the table.
+func TestCostTable(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 0, nil).text(500_000))
+	memory := func(n int) int64 {
+		pack := b.bsdiff(b.source[:300_000], b.copySource(0, 200_000))
+		d, _ := b.diff(0, LittleEndian, b.nested(LittleEndian, pack, func(inner *builder) []*Item {
+			var chunks []*Item
+			for i := range n {
+				chunks = append(chunks, inner.copySource(i, 1))
+			}
+			return chunks
+		}))
+		report, violations, err := Check(d, Profile10)
+		if err != nil || len(violations) > 0 {
+			t.Fatal(violations, err)
+		}
+		return report.Memory
+	}
+	if few, many := memory(10), memory(5010); many != few+5000*StockItem {
+		t.Errorf("10 entries: %d bytes, 5010: %d", few, many)
 	}
 }

@@ -15,13 +15,19 @@ type Report struct {
 
 // What stock libraries take, in bytes, as measured.
 const (
-	stockBase   = 5 << 20  // a process that copies
-	stockBSDiff = 10 << 20 // three bzip2 decoders and pipes, beside both files
+	stockBase   = 5 << 20 // a process that copies
 	stockZlib   = 1 << 20
-	stockItem   = 1 << 10  // of a table
 	stockStaged = 64 << 10 // the 3.0 library keeps slices up to this size in memory
 	hidden      = 8 << 20  // window of a zstd frame that cannot be looked at
 )
+
+// StockBSDiff is what the 1.0 library takes to apply a patch beside both its sides, in bytes:
+// three bzip2 decoders and pipes.
+const StockBSDiff = 10 << 20
+
+// StockItem is what the 1.0 library takes for an item of a table, in bytes: some 390 as
+// measured, from when it reads the table until that delta is applied.
+const StockItem = 448
 
 // What the malloc of glibc does with the sides of a patch, in bytes: see (*heap).patch.
 const (
@@ -59,6 +65,7 @@ func (c *checker) cost(d *Diff) *Report {
 	var peak load
 	if c.profile == Profile10 {
 		m := &meter{checker: c, kept: map[key]bool{}, heap: heap{threshold: mmapThreshold}}
+		m.add(table(d))
 		m.chunks(&checkScope{level: level{diff: d}})
 		peak = m.peak
 	} else {
@@ -128,13 +135,19 @@ func (m *meter) write(s *checkScope, it *Item) {
 		if it.Length <= maxMmapThreshold {
 			m.results = max(m.results, it.Length)
 		}
-		both := load{memory: max(m.heap.patch(old, it.Length), max(it.Length, m.results)+old+stockBSDiff)}
+		both := load{memory: max(m.heap.patch(old, it.Length), max(it.Length, m.results)+old+StockBSDiff)}
 		m.add(both)
 		held = held.plus(both)
 	case OpNested:
-		held = m.read(s, r.Params[0].Item).plus(m.read(s, r.Params[1].Item))
-		if d := m.opened[it]; d != nil {
-			held = held.plus(m.nested(s, it, d))
+		held = m.read(s, r.Params[0].Item)
+		d := m.opened[it]
+		if d != nil {
+			m.add(table(d))
+			held = held.plus(table(d))
+		}
+		held = held.plus(m.read(s, r.Params[1].Item))
+		if d != nil {
+			m.nested(s, it, d)
 		}
 	case OpZstdCompression:
 		m.compress(s, r)
@@ -163,7 +176,7 @@ type heap struct{ threshold, arena, main int64 }
 // patch is what the process holds while a patch is applied.
 func (h *heap) patch(old, new int64) int64 {
 	used, mapped, threshold := int64(0), int64(0), h.threshold
-	for _, n := range []int64{old, new, stockBSDiff} {
+	for _, n := range []int64{old, new, StockBSDiff} {
 		switch {
 		case used+n > max(h.arena, used) && n >= h.threshold:
 			mapped += n
@@ -194,23 +207,28 @@ func (m *meter) compress(s *checkScope, r *Recipe) {
 	}
 }
 
-// nested writes the delta d inside it and returns what it still holds.
-func (m *meter) nested(s *checkScope, it *Item, d *Diff) load {
+// table is what the table of d takes.
+func table(d *Diff) (l load) {
+	d.walk(func(int, *Item) error {
+		l.memory += StockItem
+		return nil
+	})
+	return l
+}
+
+// nested writes the delta d inside it.
+func (m *meter) nested(s *checkScope, it *Item, d *Diff) {
 	inner := &checkScope{level: level{diff: d}, forward: !s.random(it.Recipe.Params[1].Item)}
-	table := load{}
 	var ranges load
 	d.walk(func(_ int, it *Item) error {
-		table.memory += stockItem
 		if inner.forward && it.Recipe.Op == OpCopySource && !m.kept[it.key()] {
 			m.kept[it.key()] = true
 			ranges.memory += it.Length
 		}
 		return nil
 	})
-	m.add(table)
 	m.add(ranges) // never given back
 	m.chunks(inner)
-	return table
 }
 
 // read opens an item for its user and returns what it holds until it is closed.
@@ -327,7 +345,7 @@ func (m *meter30) produce(d *Diff, it *Item) int64 {
 		for _, p := range r.Params {
 			m.stage(p.Item)
 		}
-		peak = max(peak, it.Length+r.Params[1].Item.Length+stockBSDiff)
+		peak = max(peak, it.Length+r.Params[1].Item.Length+StockBSDiff)
 	case OpZstdDecompression, OpGzDecompression, OpZlibDecompression:
 		peak += m.decoder(d, r)
 	case OpZstdDelta:

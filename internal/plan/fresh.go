@@ -34,7 +34,7 @@ const (
 	// content helps.
 	sureFresh = 1 << 20
 	// prefixCost is what the recipes around such a frame cost, in bytes.
-	prefixCost = 1200
+	prefixCost = 750
 )
 
 // arounds is how much old content before and behind an insertion is of use, and how

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/pamz"
 )
 
 // pack is a piece of work for bsdiff: changed material from all over the
@@ -106,8 +107,15 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 		return []*pack{{material: material, ranges: []span{{0, len(old.data)}}}}
 	}
 	budget -= budget / 20 // for what was not expected
-	n := int(float64(load)*(1+oldShare))/budget + 1
 	a := arrange(h.inOrder(material), v, func(strays [][]unit) { askWeak(old.data, target, material, strays, v) })
+	// The device holds the table while it makes packs.
+	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.lost))*pamz.StockItem, budget/2)
+	n := int(float64(load)*(1+oldShare))/budget + 1
+	if room := budget - pamz.StockBSDiff; room > budget/2 {
+		// An old side that is not larger than a new side and the decoders would find room
+		// where these were, in the heap, which keeps it (package pamz, heap).
+		n = max(n, 2*load/room+1)
+	}
 	lost, zeros := withoutZeros(target, a.lost)
 	var gone []span // where lost is
 	for _, p := range lost {
