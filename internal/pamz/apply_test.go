@@ -282,7 +282,7 @@ func TestRemainderOrder(t *testing.T) {
 	}
 }
 
-// TestManyParts nests concatenations.
+// TestManyParts nests concatenations, with digests and without.
 func TestManyParts(t *testing.T) {
 	for _, n := range []int{1, 255, 256, 511, 70000} {
 		b := newBuilder(t, int64(n), newBuilder(t, 0, nil).text(4096))
@@ -291,11 +291,8 @@ func TestManyParts(t *testing.T) {
 			parts = append(parts, b.copySource(i%4000, 1+i%5))
 		}
 		whole := b.concat(parts...)
-		first := whole
-		if n > MaxParams { // those inside have no digest
-			first = b.region(whole, 0, len(b.content[whole]))
-		}
-		d, target := b.diff(0, LittleEndian, first, b.region(b.concat(parts...), 0, len(b.content[whole])))
+		unstated := b.item(b.content[whole], Concatenation(parts...))
+		d, target := b.diff(0, LittleEndian, whole, b.region(unstated, 0, len(b.content[whole])))
 		got, err := applyBytes(decodeBytes(t, encodeBytes(t, d)), b.source, ApplyOptions{Scratch: scratch(t), Strict: true})
 		if err != nil || !bytes.Equal(got, target) {
 			t.Errorf("%d parts: %v", n, err)
@@ -333,7 +330,9 @@ func TestStrictInside(t *testing.T) {
 		{name: "right", ok: true},
 		{name: "right, known", known: true, ok: true},
 		{name: "outer", outer: 1},
+		{name: "outer, known", outer: 1, known: true},
 		{name: "inner", inner: 1},
+		{name: "inner, known", inner: 1, known: true},
 		{name: "another source", known: true, other: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"compress/zlib"
 	"io"
 	"math/rand"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -64,7 +65,15 @@ func (b *builder) region(it *Item, off, n int) *Item {
 	return b.item(b.content[it][off:off+n], Region(it, int64(off), int64(n)))
 }
 
+// concat nests concatenations where Concatenation does, but states their digests.
 func (b *builder) concat(list ...*Item) *Item {
+	for len(list) > MaxParams {
+		var outer []*Item
+		for group := range slices.Chunk(list, MaxParams) {
+			outer = append(outer, b.concat(group...))
+		}
+		list = outer
+	}
 	var all []byte
 	for _, it := range list {
 		all = append(all, b.content[it]...)

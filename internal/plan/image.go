@@ -23,7 +23,7 @@ const (
 	// maxNumber is the greatest number that the stock library takes in region,
 	// all_zero and zstd_compression.
 	maxNumber = math.MaxInt32
-	// tableLevel is the level of zstd for what is told by recipes.
+	// tableLevel is the level of zstd for deltas that consist of recipes.
 	tableLevel = 22
 	// tableChunk is the size of a chunk of the table that has several entries, in bytes, at
 	// most: what a device produces piece by piece for a chunk, it keeps as long.

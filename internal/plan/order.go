@@ -17,7 +17,7 @@ const (
 	// leastMoved is the least that is worth being put elsewhere, in bytes.
 	leastMoved = 4 << 10
 	// moveCost is how many more anchors must speak for another move before material
-	// is put elsewhere.
+	// is put elsewhere. Of 1 to 24, this and 24 made the smallest deltas of shuffled images.
 	moveCost = 12
 	// gapCost is the same where material is torn apart anyway.
 	gapCost = 1

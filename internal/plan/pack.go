@@ -50,16 +50,17 @@ const (
 	// blockSize is the granularity in which old ranges are chosen, in bytes.
 	blockSize = 4096
 	// rangeCost is what an old range costs in the delta, in bytes, once the item that
-	// names it is compressed.
+	// names it is compressed: 6 to 8 were measured (doc/engine.md).
 	rangeCost = 8
 	// seamCost is what it costs in the streams of a pack to tear apart what is side by side,
-	// in bytes.
+	// in bytes. With less, orders that promised to save bytes cost some.
 	seamCost = 50
 	// lostWorth is of how many bytes that are lost one is saved if the old side of their
 	// pack has all that is unused.
 	lostWorth = 16
 	// clearly is of how much of the bytes that packs save another order must promise to
-	// save one more: the estimate is a rough one, and favours other orders a little.
+	// save one more: the estimate is a rough one, and favours other orders a little. Real
+	// updates in order promised one in 156 or less, shuffled ones one in 79 to 42.
 	clearly = 110
 	// leastUnused is the shortest range of the old side that may serve what is lost
 	// although they have nothing in common, in bytes.
