@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
@@ -52,6 +53,7 @@ folder; the system's, if its bytes are the device's.`,
 $ bsapply -o target.swu source.swu update.diff
 $ bsapply source.swu < update.diff | cmp - target.swu`,
 	MinArgs: 1,
+	Binary:  func(c *tool.Context) bool { return !c.Bool("need") },
 	MaxArgs: 2,
 	Flags: []tool.Flag{
 		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
@@ -100,10 +102,10 @@ func run(c *tool.Context) error {
 		}
 	} else {
 		d, err := pamz.Decode(delta, delta.Size())
-		if err == nil {
-			err = verify(d.TargetSHA256)
-		}
 		if err != nil {
+			return swapped(fmt.Errorf("%s: %w", delta.Name(), err), source, delta)
+		}
+		if err := verify(d.TargetSHA256); err != nil {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		if c.Bool("need") {
@@ -129,13 +131,30 @@ func run(c *tool.Context) error {
 	})
 }
 
+// swapped adds a hint to err, the reason why delta is none, if the operands look as
+// if they were given in the wrong order.
+func swapped(err error, source, delta io.ReaderAt) error {
+	head := func(r io.ReaderAt) string {
+		b := make([]byte, len("070701"))
+		n, _ := r.ReadAt(b, 0)
+		return string(b[:n])
+	}
+	switch h := head(delta); {
+	case strings.HasPrefix(head(source), "PAMZ") || bsdiff.IsPatch(source):
+		return tool.Hint(err, "SOURCE is a delta: swapped? bsapply SOURCE DELTA")
+	case h == "070701" || h == "070702":
+		return tool.Hint(err, "DELTA is a SWU: swapped? bsapply SOURCE DELTA")
+	}
+	return err
+}
+
 // printNeed writes what applying needs.
 func printNeed(c *tool.Context, delta *tool.File, find func() (pamz.Need, error)) error {
 	need, err := find()
 	if err != nil {
 		return fmt.Errorf("%s: %w", delta.Name(), hint(err))
 	}
-	return c.Output(func(w io.Writer) error {
+	return c.TextOutput(func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
 		return e.Encode(need)

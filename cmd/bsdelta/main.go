@@ -46,6 +46,7 @@ hint: without one the content alone decides.`,
 	Example: `
 bsdelta -o update.delta source.swu target.swu
 bsapply source.swu update.delta | cmp - target.swu`,
+	Binary:  tool.Always,
 	MinArgs: 2,
 	MaxArgs: 2,
 	Flags: []tool.Flag{
@@ -60,7 +61,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 		&tool.Int{Name: "jobs", Short: "j", Arg: "N", Help: "packs to work on at a time; default: one per processor; the delta is the same for any number"},
 		&tool.String{Name: "libzstd", Arg: "FILE", Help: "libzstd to load"},
 		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device; default " + codec.DefaultZstdVersion},
-		&tool.String{Name: "explain", Arg: "FILE", Help: "write there what the delta consists of and why"},
+		&tool.String{Name: "explain", Arg: "FILE", Output: true, Help: "write there what the delta consists of and why"},
 	},
 	Run: run,
 }

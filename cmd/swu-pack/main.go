@@ -40,6 +40,7 @@ for its checksum and for its data.`,
 	Example: `
 $ printf '%s\n' sw-description sw-description.sig rootfs.ext4.zst | swu-pack -o update.swu`,
 	MaxArgs: 1,
+	Binary:  tool.Always,
 	Flags: []tool.Flag{
 		&tool.String{Name: "directory", Short: "C", Arg: "DIR", Value: ".", Help: "read the members from DIR"},
 		&tool.Bool{Name: "z", Help: "the lines of LIST end with NUL, not newline"},

@@ -48,6 +48,7 @@ rootfs.ext4.gz
 TRAILER!!!
 $ swu-pack -C new list | cmp - update.swu`,
 	MaxArgs: 1,
+	Binary:  func(c *tool.Context) bool { return c.IsSet("member") },
 	Flags: []tool.Flag{
 		&tool.String{Name: "directory", Short: "C", Arg: "DIR", Value: ".", Help: "write the members into DIR"},
 		&tool.Bool{Name: "z", Help: "end the lines of the list with NUL, not newline"},

@@ -53,6 +53,7 @@ work is done in constant memory; a zstd frame may have a window of up to 128 MiB
 $ zrecompress -o rootfs.ext4.zst rootfs.ext4.gz
 $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 	MaxArgs: 1,
+	Binary:  tool.Always,
 	Flags: []tool.Flag{
 		&tool.String{Name: "to", Arg: "FORM", Help: "zstd, gzip or plain (default: zstd for device 1.0, gzip for 3.0)"},
 		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "generation of the device's delta processor: 1.0 or 3.0"},
