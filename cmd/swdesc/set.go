@@ -84,7 +84,7 @@ func splitNewName(arg string) (newName, path string, err error) {
 	case path == "":
 		return "", "", errSet
 	case found > 1:
-		return "", "", errors.New("more than one = has an existing file behind it: name FILE otherwise, for example by its absolute path")
+		return "", "", errors.New("more than one = has an existing file behind it: call FILE by a name without =")
 	}
 	return newName, path, nil
 }
