@@ -24,6 +24,7 @@ import (
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
 	"swudelta/internal/tool"
+	"swudelta/internal/zstdflag"
 )
 
 func main() { tool.Main(app) }
@@ -59,8 +60,8 @@ $ bsapply source.swu < update.diff | cmp - target.swu`,
 		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
 		&tool.Size{Name: "memory", Arg: "SIZE", Value: 64 << 20, Help: "memory for compressors and decompressors"},
 		&tool.Bool{Name: "need", Help: "print what applying needs, as JSON, in bytes, and apply nothing"},
-		&tool.String{Name: "libzstd", Arg: "FILE", Help: "the libzstd to use"},
-		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device (default " + codec.DefaultZstdVersion + ", with --libzstd that of FILE)"},
+		zstdflag.File(),
+		zstdflag.DeviceVersion(),
 	},
 	Run: run,
 }
@@ -77,8 +78,8 @@ func run(c *tool.Context) error {
 		}
 		verify = func(sum digest.SHA256) error { return digest.Check(sum, want) }
 	}
-	if c.IsSet("libzstd") || c.IsSet("device-libzstd") {
-		if _, err := openZstd(c); err != nil {
+	if zstdflag.Set(c) {
+		if _, err := zstdflag.Open(c); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,7 @@ func run(c *tool.Context) error {
 		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
 		apply = func(w io.Writer) error {
 			err := pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
-				Zstd:     func() (*codec.Zstd, error) { return openZstd(c) },
+				Zstd:     func() (*codec.Zstd, error) { return zstdflag.Open(c) },
 				Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
 				Scratch:  c.Scratch,
 				Memory:   c.Size("memory"),
@@ -186,15 +187,4 @@ func applyPatch(c *tool.Context, w io.Writer, source, delta *tool.File, verify f
 		return err
 	}
 	return verify(sum.Sum())
-}
-
-func openZstd(c *tool.Context) (*codec.Zstd, error) {
-	z, err := codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")})
-	if errors.Is(err, codec.ErrVersion) {
-		return nil, tool.Usagef("--device-libzstd: %v", err)
-	}
-	if err == nil {
-		c.Verbosef("libzstd %s: %s", z.Version(), z.Path())
-	}
-	return z, err
 }
