@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"testing"
 
@@ -26,10 +25,6 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// requireTools is the variable with which no test may be skipped for want of a
-// program.
-const requireTools = "SWUDELTA_REQUIRE_TOOLS"
-
 // Need skips the test where one of the programs is missing. Where
 // SWUDELTA_REQUIRE_TOOLS is set, as scripts/check does, that is a failure.
 func Need(t testing.TB, programs ...string) {
@@ -37,7 +32,7 @@ func Need(t testing.TB, programs ...string) {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err == nil {
 			continue
-		} else if os.Getenv(requireTools) != "" {
+		} else if os.Getenv("SWUDELTA_REQUIRE_TOOLS") != "" {
 			t.Fatalf("%s is needed: %v", p, err)
 		}
 		t.Skipf("%s is not installed", p)
@@ -86,11 +81,8 @@ func Main(m *testing.M, commands map[string]func()) { testscript.Main(m, command
 // know
 //
 //	status N COMMAND ARG...   run COMMAND and want exit status N
-//	needs PROGRAM...          skip the rest where one is missing, as Need does
-func Scripts(t *testing.T, dir string) { testscript.Run(t, params(dir)) }
-
-func params(dir string) testscript.Params {
-	return testscript.Params{
+func Scripts(t *testing.T, dir string) {
+	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -99,11 +91,10 @@ func params(dir string) testscript.Params {
 			env.Setenv("TMPDIR", tmp)
 			env.Setenv("ROOT", Root())
 			env.Setenv("XDG_CACHE_HOME", cacheHome())
-			env.Values[testKey{}] = env.T()
 			return os.MkdirAll(tmp, 0o777)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "needs": needs},
-	}
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
+	})
 }
 
 // cacheHome is the user's cache folder, where libzstd versions are kept; the
@@ -114,28 +105,6 @@ func cacheHome() string {
 		return ""
 	}
 	return dir
-}
-
-// testKey is the key of a script's testscript.T among its values.
-type testKey struct{}
-
-func needs(ts *testscript.TestScript, neg bool, programs []string) {
-	if neg || len(programs) == 0 {
-		ts.Fatalf("usage: needs program...")
-	}
-	for _, p := range programs {
-		// PATH of the script, not of the test.
-		if slices.ContainsFunc(filepath.SplitList(ts.Getenv("PATH")), func(dir string) bool {
-			_, err := exec.LookPath(filepath.Join(dir, p))
-			return err == nil
-		}) {
-			continue
-		}
-		if os.Getenv(requireTools) != "" {
-			ts.Fatalf("%s is needed and not installed", p)
-		}
-		ts.Value(testKey{}).(testscript.T).Skip(p + " is not installed")
-	}
 }
 
 func status(ts *testscript.TestScript, neg bool, args []string) {

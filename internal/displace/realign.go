@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+
+package displace
+
+import (
+	"cmp"
+	"io"
+	"math"
+	"slices"
+	"sort"
+
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/suffix"
+)
+
+// Copies were chosen for old bytes as they are. In a table of addresses each
+// record differs from what it was, and one place is as good as the other: when
+// a record was inserted, the copy goes on one record off. With the prediction the
+// records that belong together are equal, so tables are matched again, the old one as
+// it is predicted.
+
+const (
+	// realignLargest is the largest table that is matched again, in bytes.
+	realignLargest = 64 << 20
+
+	// copyCost is what a copy costs about, in bytes that would be wrong
+	// without it.
+	copyCost = 6
+)
+
+// isTable reports whether fields of this kind depend on their targets alone,
+// not on where they lie themselves.
+func (k Kind) isTable() bool {
+	switch k {
+	case Pointers64, Pointers32, Relocations64, Relocations32, PackedRelocs64, Symbols64, Symbols32,
+		SymbolNumbers64, SymbolNumbers32, FrameIndex:
+		return true
+	}
+	return false
+}
+
+// realign returns copies with those in tables replaced where that pays.
+func realign(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
+	m, err := newAddressMap(p, copies, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	a := realigner{Predictor: newPredictor(m, old, p.oldSize), new: new}
+	var out []Copy
+	rest := copies // what is not in out; the first may be cut
+	for _, h := range a.hulls(copies) {
+		if len(out) > 0 && h.lo < out[len(out)-1].New+out[len(out)-1].Len {
+			continue // it shares its place with one before
+		}
+		var inside []Copy
+		before, after := splitCopies(rest, h.lo)
+		inside, after = splitCopies(after, h.hi)
+		better, err := a.match(h, inside)
+		if err != nil {
+			return nil, err
+		}
+		if better != nil {
+			out = append(append(out, before...), better...)
+			rest = after
+		}
+	}
+	return joinCopies(append(out, rest...)), nil
+}
+
+// splitCopies cuts copies at the new offset at.
+func splitCopies(copies []Copy, at int64) (before, after []Copy) {
+	i := sort.Search(len(copies), func(i int) bool { return copies[i].New+copies[i].Len > at })
+	before, after = copies[:i:i], slices.Clone(copies[i:])
+	if len(after) > 0 && after[0].New < at {
+		c := &after[0]
+		n := at - c.New
+		before = append(before, Copy{c.New, c.Old, n})
+		c.New, c.Old, c.Len = at, c.Old+n, c.Len-n
+	}
+	return before, after
+}
+
+// joinCopies makes one of copies that go on where the one before ends, on both
+// sides.
+func joinCopies(copies []Copy) []Copy {
+	out := copies[:0]
+	for _, c := range copies {
+		if n := len(out); n > 0 && out[n-1].New+out[n-1].Len == c.New && out[n-1].Old+out[n-1].Len == c.Old {
+			out[n-1].Len += c.Len
+		} else {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+type realigner struct {
+	*Predictor
+	new io.ReaderAt
+}
+
+// A hull is what became of an old table: the new bytes [lo, hi).
+type hull struct {
+	r      *codeRange
+	pair   *pair
+	lo, hi int64
+}
+
+// hulls returns what became of each table, sorted by place.
+func (a *realigner) hulls(copies []Copy) []hull {
+	type key struct {
+		r       *codeRange
+		segment int
+	}
+	found := map[key]*hull{}
+	for i, c := range copies {
+		shift := c.New - c.Old
+		k := sort.Search(len(a.ranges), func(k int) bool { return a.ranges[k].end() > c.Old })
+		for ; k < len(a.ranges) && a.ranges[k].off < c.Old+c.Len; k++ {
+			r := &a.ranges[k]
+			if !r.kind.isTable() || r.len > realignLargest {
+				continue
+			}
+			lo, hi := max(c.Old, r.off)+shift, min(c.Old+c.Len, r.end())+shift
+			j := sort.Search(len(a.newSegments), func(j int) bool { return a.newSegments[j].end() > lo })
+			if j == len(a.newSegments) || a.newSegments[j].off > lo {
+				continue
+			}
+			s := &a.newSegments[j]
+			pr, ok := a.pairs[pairKey{r.module, s.module}]
+			if !ok {
+				continue
+			}
+			// Fresh bytes beside the copy belong to the table, too.
+			if lo == c.New && i > 0 {
+				lo = max(s.off, copies[i-1].New+copies[i-1].Len)
+			}
+			if hi = min(hi, s.end()); hi == c.New+c.Len && i+1 < len(copies) {
+				hi = min(s.end(), copies[i+1].New)
+			}
+			h := found[key{r, j}]
+			if h == nil {
+				h = &hull{r, pr, lo, hi}
+				found[key{r, j}] = h
+			}
+			h.lo, h.hi = min(h.lo, lo), max(h.hi, hi)
+		}
+	}
+	var out []hull
+	for _, h := range found {
+		// What is strewn about, or nearly gone, is left as it is.
+		if n := h.hi - h.lo; n <= 2*h.r.len && n >= h.r.len/2 {
+			out = append(out, *h)
+		}
+	}
+	slices.SortFunc(out, func(a, b hull) int { return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(a.r.off, b.r.off)) })
+	return out
+}
+
+// match matches a table again, as it is predicted, and returns better copies
+// than those that make it now, if it finds any.
+func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
+	was, is := make([]byte, h.r.len), make([]byte, h.hi-h.lo)
+	if err := readAt(a.old, was, h.r.off); err != nil {
+		return nil, err
+	}
+	if err := readAt(a.new, is, h.lo); err != nil {
+		return nil, err
+	}
+	for at := h.r.off; at < h.r.end(); at += blockSize {
+		sites, err := a.sites(h.r, at)
+		if err != nil {
+			return nil, err
+		}
+		a.fill(&stretch{pair: h.pair, ref: h.r.ref, oldAt: h.r.off, lo: at, hi: min(at+blockSize, h.r.end()), dst: was},
+			sites, at)
+	}
+	patch := bsdiff.Diff(was, suffix.Array(nil, was), is, bsdiff.Options{})
+	var then []Copy
+	at, pos := h.lo, h.r.off
+	for _, c := range patch.Controls {
+		if from, to := max(pos, h.r.off), min(pos+c.Add, h.r.end()); from < to {
+			then = append(then, Copy{New: at + from - pos, Old: from, Len: to - from})
+		}
+		at += c.Add + c.Extra
+		pos += c.Add + c.Seek
+	}
+	if a.cost(h, then, was, is) < a.cost(h, now, was, is) {
+		return then, nil
+	}
+	return nil, nil
+}
+
+// cost estimates what is left to code of the table with these copies, in bytes.
+func (a *realigner) cost(h hull, copies []Copy, was, is []byte) int {
+	cost := len(is) + len(copies)*copyCost
+	for _, c := range copies {
+		if c.Old < h.r.off || c.Old+c.Len > h.r.end() {
+			continue // as good as fresh
+		}
+		w, n := was[c.Old-h.r.off:][:c.Len], is[c.New-h.lo:][:c.Len]
+		for i := range w {
+			if w[i] == n[i] {
+				cost--
+			}
+		}
+	}
+	return cost
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+
+package displace
+
+// A site is a field of old bytes that holds a distance or an address.
+type site struct {
+	at     int32  // offset from the start of the block; may be negative
+	bias   int32  // what distances count from, as a distance from the field
+	enc    uint8  // how the field holds the target
+	size   uint8  // bytes of the field, at most 8
+	form   uint8  // what the field is, for marks
+	word   uint64 // the old bytes
+	target uint64 // old address that the field refers to
+}
+
+// Encodings of a target in a field.
+const (
+	encRel32   = iota // target minus (address of the field + bias), 32 bits
+	encBack32         // address of the field minus target, 32 bits
+	encAbs32          // target, 32 bits
+	encAbs64          // target, 64 bits
+	encBase32         // target minus reference, 32 bits
+	encIndex32        // (target minus reference) / record size, above some other bits
+	encLength         // length of what lies at target
+)
+
+// lowestAbsolute is the lowest address that is looked for in code as an absolute
+// one. Numbers below are rather numbers.
+const lowestAbsolute = 0x10000
+
+// A context is a block with the bytes around it that a scanner may look at.
+type context struct {
+	b          []byte
+	start, end int    // the block is b[start:end]
+	addr       uint64 // address of b[0]
+	first      int64  // offset of b[0] in its range
+	kind       Kind
+	ref        uint64 // reference of the range
+	low, high  uint64 // addresses of the module
+}
+
+// inside reports whether t is an address of the module.
+func (c *context) inside(t uint64) bool { return t >= c.low && t < c.high }
+
+// add appends s, whose place counts from b[0], if a byte of it lies in the
+// block.
+func (c *context) add(out []site, s site) []site {
+	if int(s.at)+int(s.size) <= c.start || int(s.at) >= c.end {
+		return out
+	}
+	s.at -= int32(c.start)
+	return append(out, s)
+}
+
+// A scanner finds the sites of a block, in ascending order. It sees as many
+// bytes before and after the block as it asks for, if the range has them.
+type scanner struct {
+	before, after int64
+	scan          func(*context, []site) []site
+}
+
+var scanners = [kinds]scanner{
+	CodeX64:         {x86Before, x86Longest, scanX86},
+	CodeX64Absolute: {x86Before, x86Longest, scanX86},
+	CodeI386:        {x86Before, x86Longest, scanX86},
+	Pointers64:      {8, 8, scanPointers64},
+	Pointers32:      {4, 4, scanPointers32},
+	Relocations64:   {rela64Size, rela64Size, scanRela64},
+	Relocations32:   {rel32Size, rel32Size, scanRel32},
+	PackedRelocs64:  {8, 8, scanRelr64},
+	Symbols64:       {symbol64Size, symbol64Size, scanSymbols64},
+	Symbols32:       {symbol32Size, symbol32Size, scanSymbols32},
+	SymbolNumbers64: {4, 4, scanIndexes64},
+	SymbolNumbers32: {4, 4, scanIndexes32},
+	Frames:          {frameBefore, frameLongest + 8, scanFrames},
+	FrameIndex:      {4, 4, scanFrameIndex},
+}
+
+// predictSite returns the bytes of a field that lies at the new address addr,
+// and how its target was found. ref is the reference of its range.
+func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (word uint64, how uint8) {
+	t, how := m.moved(pr, s.target)
+	if how == MarkUnknown {
+		return s.word, how
+	}
+	switch s.enc {
+	case encRel32:
+		word = uint64(uint32(t - addr - uint64(int64(s.bias))))
+	case encBack32:
+		word = uint64(uint32(addr - t))
+	case encAbs32:
+		word = uint64(uint32(t))
+	case encAbs64:
+		word = t
+	default:
+		return m.predictTied(s, pr, ref, t, how)
+	}
+	return word, how
+}
+
+// predictTied does so for fields that depend on another address than their
+// own. t is where the target has gone.
+func (m *addressMap) predictTied(s *site, pr *pair, ref, t uint64, how uint8) (uint64, uint8) {
+	if s.enc == encLength {
+		// The last byte is what was copied, rather than that behind it.
+		end, also := m.moved(pr, s.target+s.word-1)
+		if how != MarkExact || also != MarkExact || end < t || end-t > 2*s.word {
+			return s.word, MarkUnknown
+		}
+		return end - t + 1, how
+	}
+	base, also := m.moved(pr, ref)
+	if also == MarkUnknown {
+		return s.word, also
+	}
+	if s.enc == encBase32 {
+		return uint64(uint32(t - base)), how
+	}
+	size, low := uint64(s.bias>>8), uint(s.bias&0xff)
+	return uint64(uint32((t-base)/size<<low)) | s.word&(1<<low-1), how
+}
+
+// read returns the target of a field that holds word at the new address addr;
+// base is where the reference of its range has gone. It is the inverse of
+// predictSite, for those fields that have one target.
+func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
+	distance := uint64(int64(int32(word)))
+	switch s.enc {
+	case encRel32:
+		return addr + uint64(int64(s.bias)) + distance, true
+	case encBack32:
+		return addr - distance, true
+	case encAbs32, encAbs64:
+		return word, true
+	case encBase32:
+		return base + distance, true
+	case encIndex32:
+		size, low := uint64(s.bias>>8), uint(s.bias&0xff)
+		return base + word>>low*size, true
+	}
+	return 0, false
+}
