@@ -26,18 +26,21 @@ var app = &tool.Command{
 	Usage:   "[--json] CODE ...",
 	Summary: "Tell what a resultCode or extendedResultCode of a Device Update agent means.",
 	Description: `
-CODE is what the device twin, the portal or the agent's log shows: a signed or unsigned
-decimal number, a hexadecimal one with 0x, eight hexadecimal digits without, or several
-of these with commas between, in quotes and brackets or not.
+CODE is what the device twin, the portal or a log of the device shows: a signed or unsigned
+decimal number, a hexadecimal one with 0x, 8 or (of 64 bits) 16 hexadecimal digits
+without, or several of these with commas between, in quotes and brackets or not.
 
 A resultCode is a small decimal number, a success if it is positive. An extendedResultCode
 has a facility (4 bits), a component (8 bits) and a code (20 bits). Facility 9 is the one
-of deltas; component 0A in it passes on an error of the delta processor.
+of deltas; component 0A in it passes on an error of the delta processor. What the log of
+Delivery Optimization shows, such as 80D02002, is an HRESULT; the agent reports it with a
+D as the first digit.
 
 Where a CODE can be more than one thing, what means something is shown: 700 is a
 resultCode, since there is no such extended one, and 30100007 is hexadecimal, since the
 decimal number means nothing. If both mean something, as with 1, both are shown. Eight
-digits that start with 0, or stand in a list of such, are hexadecimal.
+digits that start with 0, or stand in a list of such, are hexadecimal. A positive decimal
+number that means nothing while the negative one does is read as that, and a note says so.
 
 A number that is not known is taken apart all the same.`,
 	Example: `

@@ -17,12 +17,14 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
 	"swudelta/internal/tool"
+	"swudelta/internal/zstdflag"
 )
 
 func main() { tool.Main(app) }
@@ -52,13 +54,14 @@ folder; the system's, if its bytes are the device's.`,
 $ bsapply -o target.swu source.swu update.diff
 $ bsapply source.swu < update.diff | cmp - target.swu`,
 	MinArgs: 1,
+	Binary:  func(c *tool.Context) bool { return !c.Bool("need") },
 	MaxArgs: 2,
 	Flags: []tool.Flag{
 		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
 		&tool.Size{Name: "memory", Arg: "SIZE", Value: 64 << 20, Help: "memory for compressors and decompressors"},
 		&tool.Bool{Name: "need", Help: "print what applying needs, as JSON, in bytes, and apply nothing"},
-		&tool.String{Name: "libzstd", Arg: "FILE", Help: "the libzstd to use"},
-		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device (default " + codec.DefaultZstdVersion + ", with --libzstd that of FILE)"},
+		zstdflag.File(),
+		zstdflag.DeviceVersion(),
 	},
 	Run: run,
 }
@@ -75,8 +78,8 @@ func run(c *tool.Context) error {
 		}
 		verify = func(sum digest.SHA256) error { return digest.Check(sum, want) }
 	}
-	if c.IsSet("libzstd") || c.IsSet("device-libzstd") {
-		if _, err := openZstd(c); err != nil {
+	if zstdflag.Set(c) {
+		if _, err := zstdflag.Open(c); err != nil {
 			return err
 		}
 	}
@@ -100,10 +103,10 @@ func run(c *tool.Context) error {
 		}
 	} else {
 		d, err := pamz.Decode(delta, delta.Size())
-		if err == nil {
-			err = verify(d.TargetSHA256)
-		}
 		if err != nil {
+			return swapped(fmt.Errorf("%s: %w", delta.Name(), err), source, delta)
+		}
+		if err := verify(d.TargetSHA256); err != nil {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		if c.Bool("need") {
@@ -112,7 +115,7 @@ func run(c *tool.Context) error {
 		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
 		apply = func(w io.Writer) error {
 			err := pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
-				Zstd:     func() (*codec.Zstd, error) { return openZstd(c) },
+				Zstd:     func() (*codec.Zstd, error) { return zstdflag.Open(c) },
 				Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
 				Scratch:  c.Scratch,
 				Memory:   c.Size("memory"),
@@ -129,13 +132,30 @@ func run(c *tool.Context) error {
 	})
 }
 
+// swapped adds a hint to err, the reason why delta is none, if the operands look as
+// if they were given in the wrong order.
+func swapped(err error, source, delta io.ReaderAt) error {
+	head := func(r io.ReaderAt) string {
+		b := make([]byte, len("070701"))
+		n, _ := r.ReadAt(b, 0)
+		return string(b[:n])
+	}
+	switch h := head(delta); {
+	case strings.HasPrefix(head(source), "PAMZ") || bsdiff.IsPatch(source):
+		return tool.Hint(err, "SOURCE is a delta: swapped? bsapply SOURCE DELTA")
+	case h == "070701" || h == "070702":
+		return tool.Hint(err, "DELTA is a SWU: swapped? bsapply SOURCE DELTA")
+	}
+	return err
+}
+
 // printNeed writes what applying needs.
 func printNeed(c *tool.Context, delta *tool.File, find func() (pamz.Need, error)) error {
 	need, err := find()
 	if err != nil {
 		return fmt.Errorf("%s: %w", delta.Name(), hint(err))
 	}
-	return c.Output(func(w io.Writer) error {
+	return c.TextOutput(func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
 		return e.Encode(need)
@@ -167,15 +187,4 @@ func applyPatch(c *tool.Context, w io.Writer, source, delta *tool.File, verify f
 		return err
 	}
 	return verify(sum.Sum())
-}
-
-func openZstd(c *tool.Context) (*codec.Zstd, error) {
-	z, err := codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")})
-	if errors.Is(err, codec.ErrVersion) {
-		return nil, tool.Usagef("--device-libzstd: %v", err)
-	}
-	if err == nil {
-		c.Verbosef("libzstd %s: %s", z.Version(), z.Path())
-	}
-	return z, err
 }

@@ -6,6 +6,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -14,13 +16,13 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
-	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
 	"swudelta/internal/plan"
 	"swudelta/internal/suffix"
 	"swudelta/internal/tool"
+	"swudelta/internal/zstdflag"
 )
 
 func main() { tool.Main(app) }
@@ -46,6 +48,7 @@ hint: without one the content alone decides.`,
 	Example: `
 bsdelta -o update.delta source.swu target.swu
 bsapply source.swu update.delta | cmp - target.swu`,
+	Binary:  tool.Always,
 	MinArgs: 2,
 	MaxArgs: 2,
 	Flags: []tool.Flag{
@@ -58,9 +61,10 @@ bsapply source.swu update.delta | cmp - target.swu`,
 		&tool.Size{Name: "device-tmp", Help: "temporary space on the device; default: any"},
 		&tool.Size{Name: "memory", Value: plan.DefaultMemory, Help: "memory to use here"},
 		&tool.Int{Name: "jobs", Short: "j", Arg: "N", Help: "packs to work on at a time; default: one per processor; the delta is the same for any number"},
-		&tool.String{Name: "libzstd", Arg: "FILE", Help: "libzstd to load"},
-		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device; default " + codec.DefaultZstdVersion},
-		&tool.String{Name: "explain", Arg: "FILE", Help: "write there what the delta consists of and why"},
+		zstdflag.File(),
+		zstdflag.DeviceVersion(),
+		&tool.String{Name: "summary", Arg: "FILE", Output: true, Help: "write there, as JSON, whether the delta was made or is not smaller than TARGET"},
+		&tool.String{Name: "explain", Arg: "FILE", Output: true, Help: "write there what the delta consists of and why"},
 	},
 	Run: run,
 }
@@ -107,10 +111,15 @@ func run(c *tool.Context) error {
 	if o.TargetLayouts, err = layouts(c, "target-layout"); err != nil {
 		return err
 	}
-	if o.Zstd, err = codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")}); err != nil {
+	if o.Zstd, err = zstdflag.Open(c); err != nil {
 		return err
 	}
 	r, err := plan.Make(plan.Input{ReaderAt: source, Size: source.Size()}, plan.Input{ReaderAt: target, Size: target.Size()}, o)
+	if err == nil || errors.Is(err, plan.ErrNotSmaller) {
+		if err := writeSummary(c, r, target.Size(), err == nil); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", source.Name(), target.Name(), err)
 	}
@@ -125,6 +134,26 @@ func run(c *tool.Context) error {
 		_, err := w.Write(r.Delta)
 		return err
 	})
+}
+
+// writeSummary writes the file that --summary names: one line of JSON with the
+// keys of the manual page, in its order, without blanks.
+func writeSummary(c *tool.Context, r *plan.Result, target int64, made bool) error {
+	path := c.String("summary")
+	if path == "" {
+		return nil
+	}
+	s := struct {
+		Result       string `json:"result"`
+		Bytes        int    `json:"bytes"`
+		Target       int64  `json:"target"`
+		DeviceMemory int64  `json:"deviceMemory"`
+		DeviceTmp    int64  `json:"deviceTmp"`
+	}{"made", len(r.Delta), target, r.DeviceMemory, r.DeviceTmp}
+	if !made {
+		s.Result = "not-smaller"
+	}
+	return c.WriteFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
 }
 
 // plain writes a BSDIFF40 patch, for appliers of bsdiff(1).

@@ -41,8 +41,9 @@ sha256 and size become those of FILE, where the entry has them. Where the entry 
 compressed, it becomes FILE's compression: zlib (which is what sw-description calls
 gzip), zstd, xz or lz4, as FILE's first bytes tell; it is taken out when FILE is not
 compressed. An entry without it is for a device that wants the member as it is, and is
-not given one. With :NEWNAME the file name changes too. Nothing else in the text
-changes, not a blank and not a comment.
+not given one. With :NEWNAME the file name changes too; where a name has a = in it, FILE
+is what exists behind one. Nothing else in the text changes, not a blank and not a
+comment.
 
 --list prints a line for each entry: its fields, separated by TABs, - for an empty one:
 

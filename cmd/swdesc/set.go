@@ -4,8 +4,10 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -20,9 +22,9 @@ func readSets(c *tool.Context, d *swdesc.Description) (map[string]swdesc.Replace
 	entries := d.Entries()
 	replacements := map[string]swdesc.Replacement{}
 	for _, arg := range c.Strings("set") {
-		name, newName, path, ok := splitSet(arg, entries)
-		if !ok {
-			return nil, tool.Usagef("--set %q: want NAME=FILE or NAME:NEWNAME=FILE", arg)
+		name, newName, path, err := splitSet(arg, entries)
+		if err != nil {
+			return nil, tool.Usagef("--set %q: %v", arg, err)
 		}
 		if _, twice := replacements[name]; twice {
 			return nil, tool.Usagef("--set %q: %q is set twice", arg, name)
@@ -38,9 +40,10 @@ func readSets(c *tool.Context, d *swdesc.Description) (map[string]swdesc.Replace
 	return replacements, nil
 }
 
-// splitSet takes a --set apart. Names may have any characters, so the longest
-// name that an entry has comes first.
-func splitSet(arg string, entries []swdesc.Entry) (name, newName, path string, ok bool) {
+// splitSet takes a --set apart. Names may have any characters, = and : among
+// them: NAME is the longest name that an entry has, and where NEWNAME=FILE can be
+// split in several ways, FILE is the one that exists.
+func splitSet(arg string, entries []swdesc.Entry) (name, newName, path string, err error) {
 	for _, e := range entries {
 		if rest, found := strings.CutPrefix(arg, e.Name); found && len(e.Name) > len(name) && rest != "" && (rest[0] == '=' || rest[0] == ':') {
 			name = e.Name
@@ -51,11 +54,39 @@ func splitSet(arg string, entries []swdesc.Entry) (name, newName, path string, o
 	}
 	rest := arg[len(name):]
 	if renamed, found := strings.CutPrefix(rest, ":"); found {
-		newName, path, ok = strings.Cut(renamed, "=")
-		return name, newName, path, ok && name != "" && newName != "" && path != ""
+		newName, path, err = splitNewName(renamed)
+	} else if path, found = strings.CutPrefix(rest, "="); !found || path == "" {
+		err = errSet
 	}
-	path, ok = strings.CutPrefix(rest, "=")
-	return name, "", path, ok && name != "" && path != ""
+	if name == "" {
+		err = errSet
+	}
+	return name, newName, path, err
+}
+
+var errSet = errors.New("want NAME=FILE or NAME:NEWNAME=FILE")
+
+// splitNewName takes NEWNAME=FILE apart.
+func splitNewName(arg string) (newName, path string, err error) {
+	found := 0
+	for i := 1; i < len(arg)-1; i++ {
+		if arg[i] != '=' {
+			continue
+		}
+		if _, err := os.Stat(arg[i+1:]); err == nil || arg[i+1:] == "-" {
+			found++
+		} else if path != "" {
+			continue // only the first, for the message that there is no such file
+		}
+		newName, path = arg[:i], arg[i+1:]
+	}
+	switch {
+	case path == "":
+		return "", "", errSet
+	case found > 1:
+		return "", "", errors.New("more than one = has an existing file behind it: call FILE by a name without =")
+	}
+	return newName, path, nil
 }
 
 // compressions are the kinds of file in the words of sw-description. SWUpdate

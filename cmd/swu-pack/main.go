@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"swudelta/internal/swu"
@@ -35,11 +36,13 @@ time 0 or SOURCE_DATE_EPOCH.
 
 Without the line of the trailer, the trailer is that of GNU cpio, and zeros fill the
 archive up to a multiple of 512 bytes. The first member must be sw-description, and
-sw-description.sig, if there is one, should be the second. Every file is read twice,
-for its checksum and for its data.`,
+sw-description.sig, if there is one, should be the second; there is a warning where DIR
+has one that LIST does not name. Every file is read twice, for its checksum and for its
+data.`,
 	Example: `
 $ printf '%s\n' sw-description sw-description.sig rootfs.ext4.zst | swu-pack -o update.swu`,
 	MaxArgs: 1,
+	Binary:  tool.Always,
 	Flags: []tool.Flag{
 		&tool.String{Name: "directory", Short: "C", Arg: "DIR", Value: ".", Help: "read the members from DIR"},
 		&tool.Bool{Name: "z", Help: "the lines of LIST end with NUL, not newline"},
@@ -69,6 +72,11 @@ func run(c *tool.Context) error {
 		c.Warnf("%s: %s", in.Name(), w)
 	}
 	dir := c.String("directory")
+	if a.Member(swu.Signature) == nil {
+		if _, err := os.Stat(filepath.Join(dir, swu.Signature)); err == nil {
+			c.Warnf("%s: does not name %q, which is in %s: the archive will have no signature", in.Name(), swu.Signature, dir)
+		}
+	}
 	if err := swu.Measure(dir, a); err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ $ swu-sign --verify sw-description.sig --cert cert.pem sw-description && echo go
 good
 $ swu-sign --command 'ssh signer "sign --profile=ota" < "$1" > "$1.sig" && :' -o sw-description.sig sw-description`,
 	MaxArgs: 1,
+	Binary:  func(c *tool.Context) bool { return !c.IsSet("verify") },
 	Flags: []tool.Flag{
 		&tool.String{Name: "scheme", Arg: "S", Help: "cms, rsa, rsa-pss or ecdsa"},
 		&tool.String{Name: "key", Arg: "KEY", Help: "private key (PEM: PKCS #1, PKCS #8 or EC)"},

@@ -33,13 +33,13 @@ blanks, then a TAB and the name:
 
 The last line is that of the trailer, TRAILER!!!. It has one more field before the
 TAB: the zeros after the trailer, beyond those that fill the archive up to a multiple
-of 512 bytes, or "none" if not even those are there.
+of 512 bytes, or "none" if not even those are there. In any line, a last field "+N" says
+that N more NULs follow the one that ends the stored name.
 
-Nothing appears in DIR, and nothing is printed, before the archive was read to its
+DIR is created if it is missing. Nothing appears in DIR, and nothing is printed, before the archive was read to its
 end and found whole. With --list and --member it may be any cpio archive of the
 formats newc and crc. What is not a regular file is kept in TMPDIR for --member.`,
 	Example: `
-$ mkdir new
 $ swu-unpack -C new update.swu > list
 $ cut -f 2- list
 sw-description
@@ -48,8 +48,9 @@ rootfs.ext4.gz
 TRAILER!!!
 $ swu-pack -C new list | cmp - update.swu`,
 	MaxArgs: 1,
+	Binary:  func(c *tool.Context) bool { return c.IsSet("member") },
 	Flags: []tool.Flag{
-		&tool.String{Name: "directory", Short: "C", Arg: "DIR", Value: ".", Help: "write the members into DIR"},
+		&tool.String{Name: "directory", Short: "C", Arg: "DIR", Value: ".", Help: "write the members into DIR, which is created if missing"},
 		&tool.Bool{Name: "z", Help: "end the lines of the list with NUL, not newline"},
 		&tool.Bool{Name: "force", Help: "replace files in DIR"},
 		&tool.Bool{Name: "list", Help: "describe the members, write none"},

@@ -23,6 +23,16 @@ func unpack(c *tool.Context) error {
 	}
 	defer in.Close()
 	dir := c.String("directory")
+	removeDirs, err := makeDirs(dir)
+	if err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done {
+			removeDirs()
+		}
+	}()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -68,7 +78,30 @@ func unpack(c *tool.Context) error {
 	if err != nil {
 		u.Revert()
 	}
+	done = err == nil
 	return err
+}
+
+// makeDirs makes a folder and those above it, where they are missing; remove
+// takes away those that it made, if they are empty.
+func makeDirs(dir string) (remove func(), err error) {
+	var made []string
+	remove = func() {
+		for _, d := range made {
+			os.Remove(d)
+		}
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, d)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		remove()
+		return nil, err
+	}
+	return remove, nil
 }
 
 func describe(c *tool.Context) error {

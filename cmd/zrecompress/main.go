@@ -13,13 +13,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/fault"
 	"swudelta/internal/tool"
+	"swudelta/internal/zstdflag"
 )
 
 func main() { tool.Main(app) }
@@ -53,11 +53,12 @@ work is done in constant memory; a zstd frame may have a window of up to 128 MiB
 $ zrecompress -o rootfs.ext4.zst rootfs.ext4.gz
 $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 	MaxArgs: 1,
+	Binary:  tool.Always,
 	Flags: []tool.Flag{
 		&tool.String{Name: "to", Arg: "FORM", Help: "zstd, gzip or plain (default: zstd for device 1.0, gzip for 3.0)"},
 		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "generation of the device's delta processor: 1.0 or 3.0"},
-		&tool.String{Name: "libzstd", Arg: "FILE", Help: "the libzstd to use"},
-		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the device (default " + codec.DefaultZstdVersion + ", with --libzstd that of FILE)"},
+		zstdflag.File(),
+		zstdflag.DeviceVersion(),
 	},
 	Run: run,
 }
@@ -108,13 +109,10 @@ func recompress(dst io.Writer, src io.Reader, encode func(io.Writer) (io.WriteCl
 func encoder(c *tool.Context, form string) (func(io.Writer) (io.WriteCloser, error), error) {
 	switch form {
 	case "zstd":
-		z, err := codec.OpenZstd(codec.ZstdOptions{File: c.String("libzstd"), DeviceVersion: c.String("device-libzstd")})
-		if errors.Is(err, codec.ErrVersion) {
-			return nil, tool.Usagef("--device-libzstd: %v", err)
-		} else if err != nil {
+		z, err := zstdflag.Open(c)
+		if err != nil {
 			return nil, err
 		}
-		c.Verbosef("libzstd %s: %s", z.Version(), z.Path())
 		return func(w io.Writer) (io.WriteCloser, error) { return z.NewCanonicalWriter(w, codec.CanonicalLevel) }, nil
 	case "gzip":
 		z, err := codec.OpenZlib("")

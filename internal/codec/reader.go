@@ -113,7 +113,7 @@ func (d *decoder) Close() error {
 }
 
 // NewReader recognises r's compression and returns its content: gzip (all
-// members), zstd (all frames, skippable ones too), or r as it is if nothing is
+// members, and zeros behind them), zstd (all frames, skippable ones too), or r as it is if nothing is
 // recognised. A compression that is recognised but cannot be undone is a data
 // fault, and Kind names it. Memory is bounded: windows up to MaxWindow.
 func NewReader(r io.Reader) (io.ReadCloser, Kind, error) {
@@ -171,8 +171,9 @@ func newZstdReader(s *source, maxWindow int64, more ...zstd.DOption) (io.ReadClo
 }
 
 // NewGzipReader returns the content of the gzip members (RFC 1952) in r: of all
-// of them if multi, else of the first. Checksums and lengths are verified, and
-// anything that follows is a data fault.
+// of them if multi, else of the first. Checksums and lengths are verified. What
+// follows is a data fault, but if multi zeros up to the end of r are padding, as
+// gzip(1) has it: it comes from tapes and from tools that fill up blocks.
 func NewGzipReader(r io.Reader, multi bool) (io.ReadCloser, error) {
 	return newGzipReader(newSource(r), multi)
 }
@@ -183,9 +184,59 @@ func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, d.fail(err)
 	}
-	z.Multistream(multi)
+	z.Multistream(false)
 	d.r = z
+	if multi {
+		d.r = &gzipMembers{z, s.Reader}
+	}
 	return d, nil
+}
+
+// gzipMembers reads the members of a gzip stream one after the other, and the
+// padding behind the last. The library's own way of doing that stops at padding.
+type gzipMembers struct {
+	z   *gzip.Reader
+	src *bufio.Reader
+}
+
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	for {
+		n, err := g.z.Read(p)
+		if err != io.EOF || n > 0 {
+			if err == io.EOF {
+				err = nil // the next call goes on with the next member
+			}
+			return n, err
+		}
+		if err := g.next(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// next goes to the next member; io.EOF says that there is none.
+func (g *gzipMembers) next() error {
+	head, err := g.src.Peek(2)
+	switch {
+	case len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b:
+		if err := g.z.Reset(g.src); err != nil {
+			return err
+		}
+		g.z.Multistream(false)
+		return nil
+	case err != nil && err != io.EOF:
+		return err
+	case len(head) == 1 && head[0] == 0x1f:
+		return io.ErrUnexpectedEOF
+	}
+	for {
+		switch c, err := g.src.ReadByte(); {
+		case err != nil:
+			return err
+		case c != 0:
+			return errTrailing
+		}
+	}
 }
 
 // NewZlibReader returns the content of the zlib stream (RFC 1950) in r, which

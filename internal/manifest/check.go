@@ -516,7 +516,7 @@ func (c *checker) checkDelta(f, r *node, where string, sources map[string]string
 	}
 	p := r.get("properties")
 	if p == nil {
-		c.errorf(where, `no "properties": the agent then uses no delta at all`)
+		c.errorf(where, `no "properties": the agent cannot parse the file then, and the step fails`)
 		return
 	}
 	where = at(where, "properties")

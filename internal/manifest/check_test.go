@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 		{"no properties", `"properties": {
             "microsoft.sourceFileHashAlgorithm": "sha256",
             "microsoft.sourceFileHash": "` + source + `"
-          }`, `"x": 1`, []string{`error: .files[0].relatedFiles[0]: no "properties": the agent then uses no delta at all`}},
+          }`, `"x": 1`, []string{`error: .files[0].relatedFiles[0]: no "properties": the agent cannot parse the file then, and the step fails`}},
 		{"source is target", source, target, []string{
 			`error: .files[0].relatedFiles[0].properties["microsoft.sourceFileHash"]: the delta starts from the file that it makes`}},
 		{"same source twice", "Qh2hXv9f3l8W2s7m6r0kT1c4nD5pBz0uJyEoVgxAiR8=", source, []string{

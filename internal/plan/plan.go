@@ -51,8 +51,8 @@ type Options struct {
 	// DeviceTmp is the greatest need of temporary space on the device, in
 	// bytes. 0: any.
 	DeviceTmp int64
-	// Memory bounds the memory that is used here, in bytes. Default:
-	// DefaultMemory.
+	// Memory is what the engine aims to use at most, in bytes: it decides how many
+	// packs are worked on at a time. It is not a hard limit. Default: DefaultMemory.
 	Memory int64
 	// Effort is the level of effort: 0 (fast) to 9 (small).
 	Effort int
@@ -91,7 +91,8 @@ const minPack = 1 << 20
 // any delta.
 var ErrDevice = errors.New("the device is too small")
 
-// ErrNotSmaller says that a delta would not be smaller than the target.
+// ErrNotSmaller says that a delta would not be smaller than the target. Make
+// returns a result with it, whose delta nobody should use.
 var ErrNotSmaller = errors.New("the delta is not smaller than the target")
 
 // Result is what became of a plan.
@@ -182,7 +183,7 @@ func Make(source, target Input, o Options) (*Result, error) {
 		return nil, err
 	}
 	if n := int64(len(m.result.Delta)); n >= target.Size {
-		return nil, fault.Dataf("%w: %d bytes for %d", ErrNotSmaller, n, target.Size)
+		return &m.result, fault.Dataf("%w: %d bytes for %d", ErrNotSmaller, n, target.Size)
 	}
 	return &m.result, nil
 }
@@ -368,8 +369,8 @@ func (m *maker) verify() error {
 	return nil
 }
 
-// parallel runs work(0) ... work(n-1), workers at a time, and returns the first
-// error by index.
+// parallel runs work(0) ... work(n-1), workers at a time, and returns all
+// errors, joined in the order of the index.
 func parallel(n, workers int, work func(int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup

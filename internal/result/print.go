@@ -41,6 +41,7 @@ func (r *Reading) print(b *strings.Builder, input, as string) {
 			fmt.Fprintf(b, "  %-10s %s\n", label, text)
 		}
 	}
+	line("note", r.Note)
 	if len(r.Names) > 0 {
 		line("name", strings.Join(r.Names, " or "))
 	} else if r.Meaning == "" {
@@ -51,8 +52,12 @@ func (r *Reading) print(b *strings.Builder, input, as string) {
 	}
 	if r.Facility != nil {
 		line("facility", r.Facility.text("%X"))
-		line("component", r.Component.text("%02X"))
-		line("code", fmt.Sprintf("%d (0x%05X)", *r.Code, *r.Code))
+		digits := 4
+		if r.Component != nil {
+			line("component", r.Component.text("%02X"))
+			digits = 5
+		}
+		line("code", fmt.Sprintf("%d (0x%0*X)", *r.Code, digits, *r.Code))
 	}
 	line("meaning", r.Meaning)
 	line("advice", r.Advice)

@@ -4,7 +4,8 @@
 //
 // An agent reports two numbers: a resultCode, a small integer that is positive
 // on success, and an extendedResultCode of 32 bits, which holds a facility (4
-// bits), a component (8 bits) and a code (20 bits). The names and numbers are
+// bits), a component (8 bits) and a code (20 bits). Delivery Optimization, which
+// downloads for it, returns and logs HRESULTs. The names and numbers are
 // those of the agent's result.h and adu_core.h (Azure/iot-hub-device-update) and
 // of the delta processor's error_codes.h (Azure/iot-hub-device-update-delta).
 package result
@@ -23,6 +24,7 @@ import (
 const (
 	KindResult   = "resultCode"
 	KindExtended = "extendedResultCode"
+	KindHRESULT  = "HRESULT" // of Delivery Optimization, as its log and the agent's have it
 )
 
 // Decoded is a code as it was given, and the ways in which it can be read. There
@@ -34,16 +36,17 @@ type Decoded struct {
 
 // Reading is one meaning of a code.
 type Reading struct {
-	Kind      string   `json:"kind"`     // KindResult or KindExtended
+	Kind      string   `json:"kind"`     // KindResult, KindExtended or KindHRESULT
 	Notation  string   `json:"notation"` // decimal or hexadecimal
 	Signed    int32    `json:"signed"`
 	Unsigned  uint32   `json:"unsigned"`
+	Note      string   `json:"note,omitempty"`    // why the input is read as this number, if that is a guess
 	Hex       string   `json:"hex"`               // 0x and 8 digits
 	Success   *bool    `json:"success,omitempty"` // of a resultCode
 	Facility  *Part    `json:"facility,omitempty"`
-	Component *Part    `json:"component,omitempty"`
-	Code      *uint32  `json:"code,omitempty"` // the low 20 bits
-	Names     []string `json:"names"`          // none if the code is not known; more than one where a number is used twice
+	Component *Part    `json:"component,omitempty"` // of an extendedResultCode
+	Code      *uint32  `json:"code,omitempty"`      // the low 20 bits; of an HRESULT 16
+	Names     []string `json:"names"`               // none if the code is not known; more than one where a number is used twice
 	Meaning   string   `json:"meaning,omitempty"`
 	Advice    string   `json:"advice,omitempty"`
 }
@@ -65,6 +68,8 @@ var (
 	resultJSON []byte
 	//go:embed processor_codes.json
 	processorJSON []byte
+	//go:embed hresults.json
+	hresultsJSON []byte
 )
 
 // entry is a line of a table.
@@ -94,10 +99,11 @@ type tables struct {
 	extended   map[uint32]entry
 	results    map[int32]entry
 	processor  map[uint32][]entry
+	hresults   map[uint32]entry
 }
 
 var load = sync.OnceValue(func() *tables {
-	t := &tables{extended: map[uint32]entry{}, results: map[int32]entry{}, processor: map[uint32][]entry{}}
+	t := &tables{extended: map[uint32]entry{}, results: map[int32]entry{}, processor: map[uint32][]entry{}, hresults: map[uint32]entry{}}
 	read := func(b []byte, v any) {
 		if err := json.Unmarshal(b, v); err != nil {
 			panic(err) // the tables are part of the program
@@ -126,6 +132,11 @@ var load = sync.OnceValue(func() *tables {
 	for _, e := range list {
 		n := uint32(code(e))
 		t.processor[n] = append(t.processor[n], e)
+	}
+	list = nil
+	read(hresultsJSON, &list)
+	for _, e := range list {
+		t.hresults[uint32(code(e))] = e
 	}
 	return t
 })
@@ -157,6 +168,17 @@ const (
 	deltaProcessor       = 0x90A // facility and component
 )
 
+// component returns what is known of v's component.
+func (t *tables) component(v uint32) component {
+	n := v >> codeBits & 0xFF
+	for _, c := range t.facilities[v>>28].Components {
+		if c.Value == n {
+			return c
+		}
+	}
+	return component{Value: n}
+}
+
 // extendedCode reads v as an extendedResultCode; ok tells whether it has a name
 // or is made by a known rule.
 func (t *tables) extendedCode(v uint32) (r Reading, ok bool) {
@@ -169,13 +191,8 @@ func (t *tables) extendedCode(v uint32) (r Reading, ok bool) {
 	f := t.facilities[v>>28]
 	r.Code = &code
 	r.Facility = &Part{f.Value, f.Name, f.Text}
-	r.Component = &Part{Value: v >> codeBits & 0xFF}
-	for _, c := range f.Components {
-		if c.Value == r.Component.Value {
-			r.Component.Name, r.Component.Meaning = c.Name, c.Text
-			r.Advice = c.Advice
-		}
-	}
+	c := t.component(v)
+	r.Component, r.Advice = &Part{c.Value, c.Name, c.Text}, c.Advice
 	if e, ok := t.extended[v]; ok {
 		r.Names = append(r.Names, e.Name)
 		r.describe(e.Text, e.Advice)
@@ -219,8 +236,14 @@ func (t *tables) computed(v uint32, r *Reading) bool {
 		r.describe(exited("the script", v&0xFFF), "Look at the log of the script on the device.")
 	case v>>12 == 0x40101:
 		r.describe(exited("the helper of Delivery Optimization", v&0xFFF), "")
+	case v>>12 == 0x40301:
+		text := fmt.Sprintf("curl ended with exit status %d", v&0xFFF)
+		if meaning := curlErrors[v&0xFFF]; meaning != "" {
+			text += ": " + meaning
+		}
+		r.describe(text, "")
 	case v>>28 == facilityOptimization:
-		optimization(v&0x0FFFFFFF, r)
+		return t.optimization(v, r)
 	case v>>28 == 0xE && v>>codeBits&0xFF == 0 && !strings.HasPrefix(syscall.Errno(code).Error(), "errno "):
 		r.describe(syscall.Errno(code).Error()+" (old agents reported errno values here)", "")
 	case v>>28 >= 3 && v>>28 <= facilityDownload && v>>28 != 8 && code >= 1 && code <= 300:
@@ -242,19 +265,6 @@ func exited(what string, status uint32) string {
 		s += fmt.Sprintf(" (killed by signal %d, %v)", status-128, syscall.Signal(status-128))
 	}
 	return s
-}
-
-// optimization reads the low 28 bits of an HRESULT of Delivery Optimization.
-// The four bits that are lost say that it is a failure.
-func optimization(v uint32, r *Reading) {
-	r.Meaning = fmt.Sprintf("HRESULT 0x8%07X of Delivery Optimization", v)
-	r.Advice = "Try the file's URL from the device; check that deliveryoptimization-agent runs, and look at its log."
-	switch {
-	case v>>16 == 0x019:
-		r.Meaning += fmt.Sprintf(": HTTP status %d", v&0xFFFF)
-	case v == 0x0D02002:
-		r.Meaning += ": the download made no progress for too long"
-	}
 }
 
 // reserved reads the numbers that every kind of extension has in common.

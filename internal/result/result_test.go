@@ -15,7 +15,7 @@ import (
 // summary is a reading in a few words.
 func summary(d Decoded) (out []string) {
 	for _, r := range d.Readings {
-		s := fmt.Sprintf("%s %s %s", map[string]string{KindResult: "rc", KindExtended: "erc"}[r.Kind], r.Notation[:3], r.Hex)
+		s := fmt.Sprintf("%s %s %s", map[string]string{KindResult: "rc", KindExtended: "erc", KindHRESULT: "hr"}[r.Kind], r.Notation[:3], r.Hex)
 		out = append(out, strings.Join(append([]string{s}, r.Names...), " "))
 	}
 	return out
@@ -62,8 +62,34 @@ func TestDecode(t *testing.T) {
 		{"-1868532423", []string{"erc dec 0x90A07539 diff_verify_hash_failure"}},
 		{"90A04E8E", []string{"erc hex 0x90A04E8E io_zlib_writer_deflate_failed io_zlib_writer_inflateEnd_failed"}},
 		{"90A00002", []string{"erc hex 0x90A00002"}},
+		// HRESULTs, which Delivery Optimization's log has, and the codes that agents
+		// make of them.
+		{"-2133843966", []string{"hr dec 0x80D02002 DO_E_DOWNLOAD_NO_PROGRESS"}},
+		{"0x80D01001", []string{"hr hex 0x80D01001 DO_E_NO_SERVICE"}},
+		{"80D02013", []string{"hr hex 0x80D02013 DO_E_INVALID_STATE"}},
+		{"-2147024809", []string{"hr dec 0x80070057 E_INVALIDARG"}},
+		{"-1060110280", []string{"hr dec 0xC0D00038"}},
+		{"80190194", []string{"hr hex 0x80190194 HTTP_E_STATUS_NOT_FOUND"}},
+		{"0x80190195", []string{"hr hex 0x80190195"}},
+		{"0xD0190194", []string{"erc hex 0xD0190194 HTTP_E_STATUS_NOT_FOUND"}},
+		{"0x80300001", []string{"erc hex 0x80300001 ADUC_ERC_UTILITIES_UPDATE_DATA_PARSER_MANIFEST_VALIDATION_FAILED"}},
+		{"0xC0000005", []string{"erc hex 0xC0000005"}},
+		// Numbers that were extended to 64 bits.
+		{"FFFFFFFF90800008", []string{"erc hex " + miss}},
+		{"0000000090800008", []string{"erc hex " + miss}},
+		{"ffffffff e0000083", []string{"erc hex 0xE0000083"}},
+		{"0xFFFFFFFF 90800008", []string{"erc hex " + miss}},
+		{"FFFFFFFF,90800008", []string{"erc hex 0xFFFFFFFF", "erc hex " + miss}},
+		{"FFFFFFFF 10800008", []string{"erc hex 0xFFFFFFFF", "erc hex 0x10800008"}},
+		{"18446744071838892040", []string{"erc dec " + miss}},
+		// Decimals that lost their sign.
+		{"1870659576", []string{"erc dec " + miss}},
+		{"1868532423", []string{"erc dec 0x90A07539 diff_verify_hash_failure"}},
+		{"2133843966", []string{"hr dec 0x80D02002 DO_E_DOWNLOAD_NO_PROGRESS"}},
+		{"803667564", []string{"erc dec 0xD0190194 HTTP_E_STATUS_NOT_FOUND"}},
+		{"806355203,1870659576", []string{"erc dec 0x30100103 ADUC_ERC_SWUPDATE_HANDLER_DOWNLOAD_FAILURE_WRONG_FILECOUNT", "erc dec " + miss}},
 		// The ends of the range.
-		{"-2147483648", []string{"erc dec 0x80000000"}},
+		{"-2147483648", []string{"hr dec 0x80000000"}},
 		{"4294967295", []string{"rc dec 0xFFFFFFFF ADUC_Result_Failure_Cancelled"}},
 		{"0xFFFFFFFE", []string{"erc hex 0xFFFFFFFE"}},
 	} {
@@ -76,7 +102,8 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", c.in, got, err, c.want)
 		}
 	}
-	for _, in := range []string{"", ",", "x", "bad", "0x", "0xg", "-", "--5", "1.5", "4294967296", "-2147483649", "0x100000000", "0xFFFFFFFF7FFFFFFF",
+	for _, in := range []string{"", ",", "x", "bad", "0x", "0xg", "-", "--5", "1.5", "4294967296", "-2147483649", "0x100000000", "0xFFFFFFFF7FFFFFFF", "FFFFFFFF7FFFFFFF", "18446744071562067967",
+		"0x0000000100000000", "9080000890800008",
 		"99999999999999999999999", "908000A", "9080000G", "1,x"} {
 		if got, err := Decode(in); err == nil {
 			t.Errorf("%q: got %v", in, got)
@@ -92,7 +119,16 @@ func TestMeanings(t *testing.T) {
 		"0x40101002": "the helper of Delivery Optimization ended with exit status 2",
 		"0xD0190194": "HRESULT 0x80190194 of Delivery Optimization: HTTP status 404",
 		"0xD0D02002": "HRESULT 0x80D02002 of Delivery Optimization: the download made no progress for too long",
-		"0xD0D03805": "HRESULT 0x80D03805 of Delivery Optimization",
+		"0xD0D03805": "HRESULT 0x80D03805 of Delivery Optimization: paused, because the network is gone",
+		"0xD0D02999": "HRESULT 0x80D02999 of Delivery Optimization: error 0x2999 of Delivery Optimization",
+		"0xD0D00038": "HRESULT 0xC0D00038 of Delivery Optimization: error 56 of libcurl (receiving failed) or errno 56 (invalid request code)",
+		"0xD1230007": "HRESULT 0x81230007 of Delivery Optimization",
+		"0x801901F7": "HTTP status 503",
+		"0x80070003": "Windows error 3",
+		"0xC0D0001C": "error 28 of libcurl (timed out) or errno 28 (no space left on device)",
+		"0xC0D0FFFF": "error 65535 of the system or of libcurl",
+		"0x40301017": "curl ended with exit status 23: writing failed: no space left, or no permission",
+		"0x40301063": "curl ended with exit status 99",
 		"0x0000001C": "no space left on device",
 		"0xE000001C": "no space left on device (old agents reported errno values here)",
 		"0x32000003": "when the agent set up the extension: not found or not registered",
@@ -108,10 +144,53 @@ func TestMeanings(t *testing.T) {
 	}
 }
 
+// TestLostSign checks that a guess says what it is, and is made only where the
+// number means nothing as it stands.
+func TestLostSign(t *testing.T) {
+	for in, want := range map[string]string{
+		"1870659576":  "read as -1870659576: without the sign it means nothing",
+		"806355203":   "",
+		"1":           "",
+		"+1870659576": "",
+		"12345678":    "", // means nothing with the sign either
+	} {
+		list, err := Decode(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list[0].Readings {
+			if r.Note != want {
+				t.Errorf("%s: got note %q, want %q", in, r.Note, want)
+			}
+		}
+	}
+}
+
+// TestHRESULT checks what is printed of one: nothing of the agent's facilities.
+func TestHRESULT(t *testing.T) {
+	list, err := Decode("-2147024809")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := Print(&b, list); err != nil {
+		t.Fatal(err)
+	}
+	const want = `-2147024809: HRESULT 0x80070057 (signed -2147024809, unsigned 2147942487)
+  name       E_INVALIDARG
+  facility   0x7 FACILITY_WIN32: a Windows error number
+  code       87 (0x0057)
+  meaning    invalid argument
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
 // TestTables checks that the tables hang together, whoever edits them.
 func TestTables(t *testing.T) {
 	tab := load()
-	if len(tab.facilities) != 16 || len(tab.extended) != 288 || len(tab.results) != 44 {
+	if len(tab.facilities) != 16 || len(tab.extended) != 289 || len(tab.results) != 44 {
 		t.Fatalf("got %d facilities, %d and %d codes", len(tab.facilities), len(tab.extended), len(tab.results))
 	}
 	for i, f := range tab.facilities {
@@ -130,10 +209,17 @@ func TestTables(t *testing.T) {
 		if !ok || len(r.Names) != 1 || r.Component.Name == "" {
 			t.Errorf("%s: %+v", r.Hex, r)
 		}
-		if seen[e.Name] {
+		if seen[e.Name] && e.Name != "ADUC_ERC_APT_HANDLER_PACKAGE_CANCEL_FAILURE" { // changed its number in 1.1
 			t.Errorf("%s occurs twice", e.Name)
 		}
 		seen[e.Name] = true
+		style(e.Name, e.Text, e.Advice)
+	}
+	for v, e := range tab.hresults {
+		r, ok := tab.hresult(v)
+		if !ok && r.Facility.Name == "" || !tab.isHRESULT(v) || len(r.Names) != 1 || e.Text == "" {
+			t.Errorf("%s: %+v", r.Hex, r)
+		}
 		style(e.Name, e.Text, e.Advice)
 	}
 	for v, e := range tab.results {
@@ -205,7 +291,7 @@ func TestPrint(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{"-1870659576", "00000000,90800008", "0x90A07534", `["1", 700]`, "12345678", "0090800008"} {
+	for _, s := range []string{"-1870659576", "00000000,90800008", "0x90A07534", `["1", 700]`, "12345678", "0090800008", "1870659576", "-2133843966", "FFFFFFFF E0000083"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -59,7 +59,7 @@ const (
 	DevMinor
 	RDevMajor
 	RDevMinor
-	NameSize // counts the name's NUL
+	NameSize // counts the name's NUL and those that pad it
 	Check
 	numFields
 )
@@ -139,7 +139,10 @@ type Header struct {
 	Format Format
 	Fields Fields
 	Name   string // any bytes but NUL
-	Size   int64  // of the data, in bytes
+	// NamePadding is how many NULs follow the one that ends the name. NameSize
+	// counts them. Tools that align data, such as dracut-cpio, write them.
+	NamePadding int
+	Size        int64 // of the data, in bytes
 
 	// Where Reader found the member, in bytes from the start of the archive.
 	HeaderOffset int64 // of the header
@@ -164,6 +167,9 @@ func NewHeader(name string, size int64) *Header {
 // IsDir reports whether the member is a folder. One with data is a file to
 // swupdate, which does not look at Mode, and hence here.
 func (h *Header) IsDir() bool { return h.Size == 0 && h.Fields.Get(Mode)&modeType == modeDir }
+
+// nameSize returns what NameSize counts.
+func (h *Header) nameSize() int { return len(h.Name) + 1 + h.NamePadding }
 
 // parse takes the fixed part of a header, which must be headerSize bytes long
 // and begin with a magic that IsArchive knows.

@@ -22,7 +22,9 @@ import (
 //	070702 00000000 00000000 ... 0000000B 00000000 0<TAB>TRAILER!!!
 //
 // The trailer's line has one field more, Trailer.Extra as a decimal number or
-// "none" where it is Unpadded.
+// "none" where it is Unpadded. A line whose name has NULs as padding has as its
+// last field how many, as in "+3" (Header.NamePadding); the number NAMESIZE alone
+// would not tell them from a name that somebody has changed in the list.
 //
 // A line without such a beginning is a name, of a file that becomes a new
 // member.
@@ -43,6 +45,9 @@ func (a *Archive) FormatList(delim byte) ([]byte, error) {
 			b = append(b, h.Fields.digits(i)...)
 		}
 		b = append(b, extra...)
+		if h.NamePadding > 0 {
+			b = fmt.Appendf(b, " +%d", h.NamePadding)
+		}
 		b = append(b, '\t')
 		b = append(b, h.Name...)
 		b = append(b, delim)
@@ -118,7 +123,7 @@ func (a *Archive) addLine(line string, mtime uint32, seen map[string]bool) error
 		h.Fields.Set(Ino, uint32(len(a.Members)))
 		h.Fields.Set(MTime, mtime)
 	}
-	if err := CheckName(h.Name); err != nil {
+	if err := h.check(); err != nil {
 		return err
 	}
 	if err := checkFirst(len(a.Members), h.Name); err != nil {
@@ -152,6 +157,14 @@ func parseLine(line string) (*Header, *Trailer, error) {
 		}
 	}
 	const count = 1 + int(numFields)
+	namePadding := 0
+	if last := words[len(words)-1]; strings.HasPrefix(last, "+") {
+		n, err := strconv.ParseUint(last[1:], 10, 16)
+		if err != nil || n == 0 || n > maxNameSize {
+			return nil, nil, fmt.Errorf("padding of the name %q, want + and a number up to %d", last, maxNameSize)
+		}
+		namePadding, words = int(n), words[:len(words)-1]
+	}
 	want := count
 	if name == trailerName {
 		want++
@@ -159,7 +172,7 @@ func parseLine(line string) (*Header, *Trailer, error) {
 	if len(words) != want {
 		return nil, nil, fmt.Errorf("%d words before the name %q, want %d", len(words), name, want)
 	}
-	h := &Header{Name: name}
+	h := &Header{Name: name, NamePadding: namePadding}
 	if err := h.parse([]byte(strings.Join(words[:count], ""))); err != nil {
 		return nil, nil, err
 	}

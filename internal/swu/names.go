@@ -51,6 +51,18 @@ func CheckName(name string) error {
 	return nil
 }
 
+// check returns a fault of the data unless swupdate reads the header's name, and
+// it can be a file (see CheckName).
+func (h *Header) check() error {
+	if err := CheckName(h.Name); err != nil {
+		return err
+	}
+	if size := h.nameSize() - 1; size > maxSWUName {
+		return fault.Dataf("member name %q: %d bytes long with its padding, swupdate reads at most %d", h.Name, size, maxSWUName)
+	}
+	return nil
+}
+
 // checkFirst returns a fault unless member i may have that name.
 func checkFirst(i int, name string) error {
 	if i == 0 && name != Description {

@@ -141,10 +141,11 @@ func (r *Reader) header() (*Header, error) {
 	if err != nil {
 		return nil, r.readError(err, "the name of a member")
 	}
-	if i := bytes.IndexByte(name, 0); i != len(name)-1 {
-		return nil, fault.At(h.HeaderOffset, "name %q: want one NUL, as its last byte", name)
+	plain := bytes.TrimRight(name, "\x00")
+	if len(plain) == 0 || len(plain) == len(name) || bytes.IndexByte(plain, 0) >= 0 {
+		return nil, fault.At(h.HeaderOffset, "name %q: want NULs at its end and nowhere else", name)
 	}
-	h.Name = string(name[:len(name)-1])
+	h.Name, h.NamePadding = string(plain), len(name)-len(plain)-1
 	if err := r.zeros("the padding after the name of member %q", h.Name); err != nil {
 		return nil, err
 	}

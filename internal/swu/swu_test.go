@@ -104,6 +104,8 @@ func samples(t testing.TB) map[string][]byte {
 	m["newc"] = build(t, file{"sw-description", "software = {}", newc}, file{"a", "1", newc})
 	m["newc with checksum"] = build(t, file{"sw-description", "software = {}", func(h *Header) { newc(h); h.Fields.Set(Check, 77) }})
 	m["no members"] = build(t)
+	padded := func(n int) func(*Header) { return func(h *Header) { h.NamePadding = n } }
+	m["names with padding"] = build(t, file{"sw-description", "software = {}", padded(1)}, file{"a", "1", padded(200)}, file{"b", "22", nil})
 	return m
 }
 
@@ -279,8 +281,8 @@ func TestRefused(t *testing.T) {
 		{"no name", patch(one, "0000000F", "00000000"), "name of 0 bytes, want 2 to 4096, counting its NUL at offset 0"},
 		{"empty name", patch(one, "0000000F", "00000001"), "name of 1 bytes"},
 		{"huge name", patch(one, "0000000F", "FFFFFFFF"), "name of 4294967295 bytes"},
-		{"NUL in the name", patch(one, "sw-desc", "sw\x00desc"), `name "sw\x00description\x00": want one NUL`},
-		{"no NUL", patch(one, "description\x00", "descriptionX"), `name "sw-descriptionX": want one NUL`},
+		{"NUL in the name", patch(one, "sw-desc", "sw\x00desc"), `name "sw\x00description\x00": want NULs at its end`},
+		{"no NUL", patch(one, "description\x00", "descriptionX"), `name "sw-descriptionX": want NULs at its end`},
 		{"padding of the name", patch(one, "description\x00\x00", "description\x00X"), `byte 0x58 in the padding after the name of member "sw-description", want 0 at offset 125`},
 		{"padding of the data", patch(one, "hello\x00\x00\x00", "hello\x00\x00X"), `byte 0x58 in the padding after the data of member "sw-description", want 0 at offset 135`},
 		{"data behind the trailer", append(one[:len(one)-1:len(one)-1], 'X'), `byte 0x58 after the trailer, want zeros only at offset 511`},

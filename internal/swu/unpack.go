@@ -44,7 +44,7 @@ func Unpack(r io.Reader, root *os.Root, staging string, force bool) (*Unpacked, 
 	a, err := Scan(r, func(h *Header, data io.Reader) error {
 		err := checkFirst(n, h.Name)
 		if err == nil {
-			err = CheckName(h.Name)
+			err = h.check()
 		}
 		if err != nil {
 			return fault.At(h.HeaderOffset, "%w", err)

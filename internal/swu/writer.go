@@ -35,7 +35,7 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // WriteHeader finishes the current member, and fails if it got fewer bytes than
 // its header says or others than its checksum says, and begins a new one. The
-// fields FileSize and NameSize are taken from h.Size and h.Name, all others as
+// fields FileSize and NameSize are taken from h.Size, h.Name and h.NamePadding, all others as
 // they are; Check must hold the checksum of the data to come where h.Format is
 // CRC.
 func (w *Writer) WriteHeader(h *Header) error {
@@ -66,7 +66,7 @@ func (w *Writer) header(h *Header) error {
 	switch {
 	case h.Size < 0 || h.Size > MaxSize:
 		return fault.Dataf("member %q: %d bytes, want at most %d", h.Name, h.Size, int64(MaxSize))
-	case h.Name == "" || len(h.Name) >= maxNameSize || bytes.IndexByte([]byte(h.Name), 0) >= 0:
+	case h.Name == "" || h.NamePadding < 0 || h.nameSize() > maxNameSize || bytes.IndexByte([]byte(h.Name), 0) >= 0:
 		return fault.Dataf("member name %q: want 1 to %d bytes other than NUL", h.Name, maxNameSize-1)
 	case !IsArchive([]byte(h.Format)) || len(h.Format) != magicSize:
 		return fault.Dataf("member %q: unknown format %q", h.Name, string(h.Format))
@@ -75,13 +75,13 @@ func (w *Writer) header(h *Header) error {
 	}
 	w.cur, w.left, w.sum = *h, h.Size, 0
 	w.cur.Fields.Set(FileSize, uint32(h.Size))
-	w.cur.Fields.Set(NameSize, uint32(len(h.Name)+1))
+	w.cur.Fields.Set(NameSize, uint32(h.nameSize()))
 
-	b := make([]byte, padding(w.off, 4), 2*headerSize+len(h.Name))
+	b := make([]byte, padding(w.off, 4), 2*headerSize+h.nameSize())
 	b = append(b, w.cur.Format...)
 	b = append(b, w.cur.Fields[:]...)
 	b = append(b, h.Name...)
-	b = append(b, 0)
+	b = append(b, make([]byte, 1+h.NamePadding)...)
 	b = append(b, make([]byte, padding(w.off+int64(len(b)), 4))...)
 	return w.write(b)
 }

@@ -273,8 +273,8 @@ func (c *Context) StagingDir(dir string) (staging string, remove func(), err err
 // must not be a terminal unless -o - insists. The file, unlike standard output,
 // also implements io.ReaderAt and io.WriterAt.
 func (c *Context) Output(write func(io.Writer) error) error {
-	if c.String("output") == "" && term.IsTerminal(int(os.Stdout.Fd())) {
-		return Hint(Usagef("the output is binary and standard output is a terminal"), "name a file with -o, or force it with -o -")
+	if err := c.checkTerminal(); err != nil {
+		return err
 	}
 	return c.TextOutput(write)
 }
@@ -291,28 +291,102 @@ func (c *Context) TextOutput(write func(io.Writer) error) error {
 	return w.Flush()
 }
 
+// checkTerminal refuses to write what is binary to a terminal.
+func (c *Context) checkTerminal() error {
+	if c.String("output") == "" && term.IsTerminal(int(os.Stdout.Fd())) {
+		return Hint(Usagef("the output is binary and standard output is a terminal"), "name a file with -o, or force it with -o -")
+	}
+	return nil
+}
+
+// checkOutputs tells before the work begins what could not be written at its end:
+// the file of -o and those of other flags that name an output, and a binary product
+// on a terminal unless -o - insists.
+func (c *Context) checkOutputs() error {
+	if c.cmd.Binary != nil && c.cmd.Binary(c) {
+		if err := c.checkTerminal(); err != nil {
+			return err
+		}
+	}
+	for _, f := range allFlags(c.cmd) {
+		f, ok := f.(*String)
+		if !ok || !f.Output {
+			continue
+		}
+		if path := c.String(f.Name); path != "" && path != "-" {
+			if err := checkWritable(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkWritable reports why WriteFile could not write path.
+func checkWritable(path string) error {
+	d, err := findDestination(path)
+	if err != nil {
+		return err
+	}
+	if d.special {
+		// Opening a pipe would wait for its reader.
+		if err := syscall.Access(d.path, accessWrite); err != nil {
+			return &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		return nil
+	}
+	f, err := createBeside(d.path)
+	if err != nil {
+		return err
+	}
+	defer pending.done(f.Name())
+	defer os.Remove(f.Name())
+	return f.Close()
+}
+
+// accessWrite is W_OK of access(2).
+const accessWrite = 2
+
+// destination is where an output goes.
+type destination struct {
+	path    string      // without symbolic links, if there is something
+	mode    fs.FileMode // of the file to replace; 0: there is none
+	special bool        // no regular file: a device or a pipe, written directly
+}
+
+// findDestination follows the links of path. A folder is no destination.
+func findDestination(path string) (destination, error) {
+	resolved, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return destination{path: path}, nil
+	} else if err != nil {
+		return destination{}, err
+	}
+	info, err := os.Stat(resolved)
+	switch {
+	case err != nil:
+		return destination{}, err
+	case info.IsDir():
+		return destination{}, &fs.PathError{Op: "write", Path: resolved, Err: syscall.EISDIR}
+	case !info.Mode().IsRegular():
+		return destination{path: resolved, special: true}, nil
+	}
+	return destination{path: resolved, mode: info.Mode().Perm()}, nil
+}
+
 // WriteFile writes a file that appears under its name complete or not at all:
 // it is written beside its place, brought to disk, and renamed. An existing
 // file is replaced and keeps its mode. What is no regular file (a device, a
 // pipe) is written directly.
 func (c *Context) WriteFile(path string, write func(io.Writer) error) error {
-	mode := fs.FileMode(0)
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		path = resolved
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if info.IsDir() {
-			return &fs.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
-		}
-		if !info.Mode().IsRegular() {
-			return writeDirectly(path, write)
-		}
-		mode = info.Mode().Perm()
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	d, err := findDestination(path)
+	if err != nil {
 		return err
 	}
+	if d.special {
+		return writeDirectly(d.path, write)
+	}
+	path = d.path
 	f, err := createBeside(path)
 	if err != nil {
 		return err
@@ -320,8 +394,8 @@ func (c *Context) WriteFile(path string, write func(io.Writer) error) error {
 	defer f.Close()
 	defer os.Remove(f.Name())
 	defer pending.done(f.Name())
-	if mode != 0 {
-		if err := f.Chmod(mode); err != nil {
+	if d.mode != 0 {
+		if err := f.Chmod(d.mode); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ type String struct {
 	Arg         string // how the help text calls the value; default VALUE
 	Value       string // default
 	Help        string
+	Output      bool // the value names a file to write, which must be possible
 }
 
 // Strings is a flag that may be given several times.
@@ -187,7 +188,7 @@ func versionFlag(cmd *Command) string {
 
 func allFlags(cmd *Command) []Flag {
 	return append(append([]Flag{}, cmd.Flags...),
-		&String{Name: "output", Short: "o", Arg: "FILE", Help: "write to FILE, which appears complete or not at all; default and -: standard output"},
+		&String{Name: "output", Short: "o", Arg: "FILE", Output: true, Help: "write to FILE, which appears complete or not at all; default and -: standard output"},
 		&Bool{Name: "quiet", Short: "q", Help: "no progress and no warnings"},
 		&Bool{Name: "verbose", Short: "v", Help: "say more on standard error"},
 		&Bool{Name: versionFlag(cmd), Help: "print the version of the tool"},

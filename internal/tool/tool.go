@@ -45,6 +45,9 @@ type Command struct {
 	Flags       []Flag // besides those that every tool has
 	// NegativeOperands lets an operand such as -15 stand without "--".
 	NegativeOperands bool
+	// Binary reports whether the product is not for people, so that it goes to a
+	// terminal only where -o - asks for it; nil: it never is. It is asked before Run.
+	Binary func(*Context) bool
 	// Run does the work. Its error decides the exit status.
 	Run func(*Context) error
 }
@@ -62,6 +65,9 @@ func versionString() string {
 	}
 	return "(devel)"
 }
+
+// Always is the Binary function of a command whose product is always binary.
+func Always(*Context) bool { return true }
 
 // Main runs the command with the arguments of the process and exits.
 func Main(cmd *Command) {
@@ -153,7 +159,10 @@ func app(cmd *Command, args []string) *cli.App {
 		ErrWriter:                 os.Stderr,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return Usagef("%s", strings.TrimPrefix(err.Error(), "flag provided but "))
+			if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+				return unknownFlag(cmd, args, name)
+			}
+			return Usagef("%s", err)
 		},
 	}
 	a.Action = func(c *cli.Context) error {
@@ -169,9 +178,36 @@ func app(cmd *Command, args []string) *cli.App {
 		if err := ctx.checkOperands(args); err != nil {
 			return err
 		}
+		if err := ctx.checkOutputs(); err != nil {
+			return err
+		}
 		return cmd.Run(ctx)
 	}
 	return a
+}
+
+// unknownFlag is the error for a flag that the command does not have. Package flag
+// passes on its name with one dash less than was typed, so it is shown as it stands
+// in args.
+func unknownFlag(cmd *Command, args []string, name string) error {
+	typed := "-" + name
+	if slices.ContainsFunc(args, func(a string) bool { a, _, _ = strings.Cut(a, "="); return a == "--"+name }) {
+		typed = "--" + name
+	}
+	err := Usagef("unknown flag %q", typed)
+	if len(name) == 1 {
+		return err
+	}
+	long := []cli.Flag{&cli.BoolFlag{Name: "help"}}
+	for _, f := range allFlags(cmd) {
+		names, _, _ := f.help()
+		for _, n := range names {
+			if n, ok := strings.CutPrefix(n, "--"); ok {
+				long = append(long, &cli.BoolFlag{Name: n})
+			}
+		}
+	}
+	return Hint(err, "the nearest is %s; %q describes all", cli.SuggestFlag(long, name, true), cmd.Name+" --help")
 }
 
 // checkOperands refuses what urfave/cli takes silently: flags behind the first

@@ -24,13 +24,17 @@ var upper = &Command{
 		&Strings{Name: "say", Help: "print a word"},
 		&Size{Name: "memory", Value: 96 << 20, Help: "unused"},
 		&Bool{Name: "random", Help: "read at random"},
+		&String{Name: "also", Help: "unused", Output: true},
+		&Bool{Name: "raw", Help: "the product is called binary"},
 		&Int{Name: "times", Value: 1, Help: "copies"},
 	},
 	NegativeOperands: true,
+	Binary:           func(c *Context) bool { return c.Bool("raw") },
 	Run: func(c *Context) error {
 		for _, s := range c.Strings("say") {
 			c.Warnf("%s %d", s, c.Size("memory"))
 		}
+		c.Verbosef("working")
 		var in io.Reader
 		if c.Bool("random") {
 			f, err := c.InputAt(0)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -25,6 +26,10 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
+// requireTools is the variable with which no test may be skipped for want of a
+// program.
+const requireTools = "SWUDELTA_REQUIRE_TOOLS"
+
 // Need skips the test where one of the programs is missing. Where
 // SWUDELTA_REQUIRE_TOOLS is set, as scripts/check does, that is a failure.
 func Need(t testing.TB, programs ...string) {
@@ -32,7 +37,7 @@ func Need(t testing.TB, programs ...string) {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err == nil {
 			continue
-		} else if os.Getenv("SWUDELTA_REQUIRE_TOOLS") != "" {
+		} else if os.Getenv(requireTools) != "" {
 			t.Fatalf("%s is needed: %v", p, err)
 		}
 		t.Skipf("%s is not installed", p)
@@ -81,8 +86,11 @@ func Main(m *testing.M, commands map[string]func()) { testscript.Main(m, command
 // know
 //
 //	status N COMMAND ARG...   run COMMAND and want exit status N
-func Scripts(t *testing.T, dir string) {
-	testscript.Run(t, testscript.Params{
+//	needs PROGRAM...          skip the rest where one is missing, as Need does
+func Scripts(t *testing.T, dir string) { testscript.Run(t, params(dir)) }
+
+func params(dir string) testscript.Params {
+	return testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -91,10 +99,11 @@ func Scripts(t *testing.T, dir string) {
 			env.Setenv("TMPDIR", tmp)
 			env.Setenv("ROOT", Root())
 			env.Setenv("XDG_CACHE_HOME", cacheHome())
+			env.Values[testKey{}] = env.T()
 			return os.MkdirAll(tmp, 0o777)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
-	})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "needs": needs},
+	}
 }
 
 // cacheHome is the user's cache folder, where libzstd versions are kept; the
@@ -105,6 +114,28 @@ func cacheHome() string {
 		return ""
 	}
 	return dir
+}
+
+// testKey is the key of a script's testscript.T among its values.
+type testKey struct{}
+
+func needs(ts *testscript.TestScript, neg bool, programs []string) {
+	if neg || len(programs) == 0 {
+		ts.Fatalf("usage: needs program...")
+	}
+	for _, p := range programs {
+		// PATH of the script, not of the test.
+		if slices.ContainsFunc(filepath.SplitList(ts.Getenv("PATH")), func(dir string) bool {
+			_, err := exec.LookPath(filepath.Join(dir, p))
+			return err == nil
+		}) {
+			continue
+		}
+		if os.Getenv(requireTools) != "" {
+			ts.Fatalf("%s is needed and not installed", p)
+		}
+		ts.Value(testKey{}).(testscript.T).Skip(p + " is not installed")
+	}
 }
 
 func status(ts *testscript.TestScript, neg bool, args []string) {

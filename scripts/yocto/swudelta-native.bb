@@ -16,9 +16,9 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=a7b72608531e496bbe3eac195a18170f"
 
 SRC_URI = "file://swudelta-${BUILD_ARCH}.tar.gz"
 
-# Releases before 5.1 unpack into WORKDIR.
-UNPACKDIR ??= "${WORKDIR}"
-S = "${UNPACKDIR}/swudelta"
+# Releases from 5.1 on unpack into UNPACKDIR, and refuse a recipe in which that is
+# WORKDIR. Earlier ones do not know it, and unpack into WORKDIR.
+S = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}/swudelta"
 
 inherit native
 

@@ -91,7 +91,8 @@ func (y *yocto) do(name string, args ...string) string {
 	return string(out)
 }
 
-func newYocto(t *testing.T) *yocto {
+// newYocto makes a build folder whose configuration has settings besides its own.
+func newYocto(t *testing.T, settings string) *yocto {
 	bitbake := os.Getenv("SWUDELTA_BITBAKE")
 	if bitbake == "" {
 		bitbake, _ = exec.LookPath("bitbake")
@@ -142,7 +143,7 @@ func newYocto(t *testing.T) *yocto {
 
 	libzstd := strings.TrimSpace(y.do("get-libzstd", "1.5.0"))
 	y.write("conf/bblayers.conf", fmt.Sprintf("BBPATH = \"${TOPDIR}\"\nBBFILES = \"\"\nBBLAYERS = \"%s\"\n", layer))
-	y.write("conf/local.conf", fmt.Sprintf("TEST_LIBZSTD = \"%s\"\nTEST_SWU = \"${TOPDIR}/new.swu\"\nTEST_SOURCES = \"${TOPDIR}/old\"\n", libzstd))
+	y.write("conf/local.conf", fmt.Sprintf("TEST_LIBZSTD = \"%s\"\nTEST_SWU = \"${TOPDIR}/new.swu\"\nTEST_SOURCES = \"${TOPDIR}/old\"\n%s", libzstd, settings))
 	y.do("openssl", "genrsa", "-out", "key.pem", "2048")
 	y.do("openssl", "rsa", "-in", "key.pem", "-pubout", "-out", "pub.pem")
 	y.do("mkswu", "new.swu", "1", "2", "3", "4")
@@ -152,11 +153,22 @@ func newYocto(t *testing.T) *yocto {
 	return y
 }
 
+// TestYocto runs the class and the recipe as the releases up to 5.0 (scarthgap) see
+// them, which unpack into WORKDIR, and as those from 5.1 on, which have UNPACKDIR and
+// give it a value with the weakest operator.
 func TestYocto(t *testing.T) {
-	y := newYocto(t)
+	for name, settings := range map[string]string{
+		"scarthgap": "",
+		"5.1":       "UNPACKDIR ??= \"${WORKDIR}/sources\"\n",
+	} {
+		t.Run(name, func(t *testing.T) { testYocto(newYocto(t, settings)) })
+	}
+}
+
+func testYocto(y *yocto) {
 	out := y.run(true, "update-image")
 	if got, want := y.tasks("update-image"), "delta_recompress delta_generate delta_verify delta_manifest deploy"; got != want {
-		t.Fatalf("got tasks %q, want %q\n%s", got, want, out)
+		y.Fatalf("got tasks %q, want %q\n%s", got, want, out)
 	}
 
 	const deployed = "tmp/deploy/images/qemu/update-image-3.0"
@@ -166,14 +178,14 @@ func TestYocto(t *testing.T) {
 		y.do("cmp", "applied.swu", full)
 	}
 	if summary := y.do("cut", "-f", "1,8,9", deployed+"/summary.tsv"); summary != "source\tstatus\tmanifest\nwith space\tlarger\tno\nv1\tmade\tyes\nfetched\tmade\tyes\n" {
-		t.Errorf("got summary %q", summary)
+		y.Errorf("got summary %q", summary)
 	}
 	manifest := deployed + "/Contoso.Gateway.3.0.importmanifest.json"
 	y.do("adu-manifest", "--check", "--files", deployed, manifest)
 	text := y.do("cat", manifest)
 	for _, want := range []string{`"model": "GW 2"`, `"arguments": "--mode ab"`, `"scriptFileName": "install.sh"`, `"createdDateTime": "2023-11-14T22:13:20Z"`} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the manifest has no %s:\n%s", want, text)
+			y.Errorf("the manifest has no %s:\n%s", want, text)
 		}
 	}
 	y.do("swu-unpack", "-C", "unpacked", full)
@@ -185,25 +197,25 @@ func TestYocto(t *testing.T) {
 	y.do("sed", "-i", "$a SWU_DELTA_MEMORY = \"512M\"", "conf/local.conf")
 	y.run(true, "update-image")
 	if got := y.tasks("update-image"); got != "" {
-		t.Errorf("places of sources and memory changed, and these tasks ran: %s", got)
+		y.Errorf("places of sources and memory changed, and these tasks ran: %s", got)
 	}
 
 	// Another source of the same name: all but recompression. Another key: that too.
 	y.do("mkswu", "elsewhere/1/image.swu", "1", "2", "7", "5")
 	y.run(true, "update-image")
 	if got, want := y.tasks("update-image"), "delta_generate delta_verify delta_manifest deploy"; got != want {
-		t.Errorf("a source changed: got tasks %q, want %q", got, want)
+		y.Errorf("a source changed: got tasks %q, want %q", got, want)
 	}
 	y.do("bsapply", "-o", "applied.swu", "elsewhere/1/image.swu", deployed+"/v1-to-update-image-3.0.diff")
 	y.do("cmp", "applied.swu", full)
 	y.do("openssl", "genrsa", "-out", "key.pem", "2048")
 	y.run(true, "update-image")
 	if got, want := y.tasks("update-image"), "delta_recompress delta_generate delta_verify delta_manifest deploy"; got != want {
-		t.Errorf("the key changed: got tasks %q, want %q", got, want)
+		y.Errorf("the key changed: got tasks %q, want %q", got, want)
 	}
 
 	if out := y.run(false, "unfinished-image"); !strings.Contains(out, "SWU_DELTA_PROVIDER is not set") {
-		t.Errorf("an unfinished recipe: got %s", out)
+		y.Errorf("an unfinished recipe: got %s", out)
 	}
 }
 

@@ -12,7 +12,12 @@ python sstate_install() {
     shutil.copytree(d.getVarFlag(task, "sstate-inputdirs"), d.getVarFlag(task, "sstate-outputdirs"), dirs_exist_ok=True)
 }
 
+# From 5.1 on there is UNPACKDIR (the test sets it), and what these releases refuse.
 python () {
+    if d.getVar("UNPACKDIR") and d.getVar("UNPACKDIR") == d.getVar("WORKDIR"):
+        bb.fatal("Using UNPACKDIR = ${WORKDIR} is not supported")
+    if d.getVar("UNPACKDIR") and d.getVar("PN") == "swudelta-native" and "${WORKDIR}" in d.getVar("S", False):
+        bb.fatal("S should be set relative to UNPACKDIR")
     for task in d.getVar("SSTATETASKS").split():
         d.appendVarFlag(task, "postfuncs", " sstate_install")
     for name in d.getVar("DEPENDS").split():
@@ -27,9 +32,9 @@ do_fetch[file-checksums] = "${@bb.fetch.get_checksum_file_list(d)}"
 
 addtask unpack after do_fetch
 python do_unpack() {
-    bb.fetch2.Fetch(d.getVar("SRC_URI").split(), d).unpack(d.getVar("UNPACKDIR"))
+    bb.fetch2.Fetch(d.getVar("SRC_URI").split(), d).unpack(d.getVar("UNPACKDIR") or d.getVar("WORKDIR"))
 }
-do_unpack[cleandirs] = "${UNPACKDIR}"
+do_unpack[cleandirs] = "${@d.getVar('UNPACKDIR') or d.getVar('S')}"
 
 addtask prepare_recipe_sysroot after do_fetch
 do_prepare_recipe_sysroot() {
