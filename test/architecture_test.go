@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os/exec"
-	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +23,7 @@ var layers = [][]string{
 	{"swu", "extfs", "bsdiff"},
 	{"pamz", "displace"},
 	{"plan", "manifest", "diffapi"},
+	{"deploy"},
 }
 
 // apart are those without a layer: what commands share, and what tests share.
@@ -127,27 +127,32 @@ func TestOneImporterOfEachModule(t *testing.T) {
 	}
 }
 
-// Applying happens on devices: bsapply is not to carry what it has no use for.
-func TestBsapplyIsSmall(t *testing.T) {
+// What runs on devices is not to carry what it has no use for.
+func TestDeviceCommandsAreSmall(t *testing.T) {
 	all := packages(t)
-	seen := map[string]bool{}
-	var visit func(string)
-	visit = func(p string) {
-		if seen[p] {
-			return
+	for command, without := range map[string][]string{
+		"bsapply":    {"plan", "extfs", "swdesc", "sign", "manifest"},
+		"adu-deploy": {"plan", "extfs", "swdesc", "sign", "layout"},
+	} {
+		seen := map[string]bool{}
+		var visit func(string)
+		visit = func(p string) {
+			if seen[p] {
+				return
+			}
+			seen[p] = true
+			for _, imported := range all[p].Imports {
+				visit(imported)
+			}
 		}
-		seen[p] = true
-		for _, imported := range all[p].Imports {
-			visit(imported)
+		visit("swudelta/cmd/" + command)
+		if !seen[internal+"pamz"] {
+			t.Fatalf("%s does not import internal/pamz: the test sees nothing", command)
 		}
-	}
-	visit("swudelta/cmd/bsapply")
-	if !seen[internal+"pamz"] {
-		t.Fatal("bsapply does not import internal/pamz: the test sees nothing")
-	}
-	for _, name := range []string{"plan", "extfs", "swdesc", "sign", "manifest"} {
-		if seen[internal+name] {
-			t.Errorf("%s depends on %s", path.Base("swudelta/cmd/bsapply"), internal+name)
+		for _, name := range without {
+			if seen[internal+name] {
+				t.Errorf("%s depends on %s", command, internal+name)
+			}
 		}
 	}
 }

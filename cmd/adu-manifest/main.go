@@ -36,8 +36,9 @@ Agents cache an update only if its manifest names a download handler, which one 
 deltas does. --seed names it without deltas: give it for the release that comes before
 the first delta, or no device will have a source.
 
-With --script, the handler is microsoft/swupdate:2, which runs the script of the update
-on the device; without, microsoft/swupdate:1, which agents have up to version 1.0 only.
+The handler is microsoft/swupdate:2, which runs a script of the update on the device
+(--script; scripts/samples/swu-update.sh is one). Agents up to 1.0 have
+microsoft/swupdate:1, which runs one of their own; those from 1.1 on refuse it.
 --property sets what the handler reads besides, such as apiVersion=1.1 or arguments=...
 
 The same description makes the same bytes, but for createdDateTime: that is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"swudelta/internal/digest"
@@ -72,6 +73,8 @@ func (s *selection) verify() error {
 		return err
 	}
 	paths := s.paths
+	var good []string
+	bad, absent := 0, 0
 	if len(paths) == 0 && s.String("manifest") == "" {
 		list, err := s.cached()
 		if err != nil {
@@ -80,9 +83,17 @@ func (s *selection) verify() error {
 		for _, e := range list {
 			paths = append(paths, e.Path)
 		}
+		empty, err := sdc.Empty(s.base)
+		if err != nil {
+			return err
+		}
+		for _, path := range empty {
+			if s.provider == "" || filepath.Base(filepath.Dir(path)) == sdc.Sanitize(s.provider) {
+				s.Warnf("%s: empty: agents up to 1.2 leave such a file if their downloads lie on another file system than the cache", path)
+				bad++
+			}
+		}
 	}
-	var good []string
-	bad, absent := 0, 0
 	for _, path := range paths {
 		switch err := sdc.Verify(path); {
 		case err == nil:

@@ -49,7 +49,8 @@ update is installed. Paths come one on a line:
                    its name only when it is complete, verified and on disk
   --verify         hash what is there. The paths of good files are printed, each bad one
                    gives a warning and exit status 3; exit status 1 if none is there.
-                   Without SWU, digest or manifest: all of the cache, or of --provider
+                   Without SWU, digest or manifest: all of the cache, or of --provider;
+                   empty files that an agent left there are bad
   --list           what is there, oldest first: all, or of --provider
   --prune SIZE     remove the oldest files of all providers until SIZE is enough for the
                    rest, and print what was removed. Files that are named by operand,

@@ -38,7 +38,7 @@ type Update struct {
 	IsDeployable      *bool             `json:"isDeployable"`      // default: not said, which means true
 	Compatibility     []Object          `json:"compatibility"`     // sets of device properties
 	InstalledCriteria string            `json:"installedCriteria"` // default: Version
-	Handler           string            `json:"handler"`           // default: SWUpdateV2 with a script, SWUpdateV1 without
+	Handler           string            `json:"handler"`           // default: SWUpdateV2
 	HandlerProperties Object            `json:"handlerProperties"` // besides those that follow from the rest
 	Script            string            `json:"script"`            // path
 	Deltas            []string          `json:"deltas"`            // paths
@@ -62,7 +62,7 @@ func badf(format string, args ...any) error {
 // ReadUpdate reads an Update as JSON. Relative paths in it start from dir, and
 // keys that are not known are refused.
 func ReadUpdate(r io.Reader, dir string) (*Update, error) {
-	b, err := readAll(r)
+	b, err := ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
@@ -251,16 +251,13 @@ func (u *Update) complete() error {
 		u.InstalledCriteria = u.Version
 	}
 	if u.Handler == "" {
-		u.Handler = SWUpdateV1
-		if u.Script != "" {
-			u.Handler = SWUpdateV2
-		}
+		u.Handler = SWUpdateV2
 	}
 	switch {
 	case u.Handler == SWUpdateV1 && u.Script != "":
 		return badf("%s runs no script", u.Handler)
 	case u.Handler == SWUpdateV2 && u.Script == "":
-		return badf("%s needs a script", u.Handler)
+		return badf("no script, which %s needs to install the update; agents up to 1.0 have %s, which needs none", u.Handler, SWUpdateV1)
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func TestBuild(t *testing.T) {
 // small is a description and files that fit it.
 func small() (*Update, []Payload) {
 	source, target := digest.Sum([]byte("source")), digest.Sum([]byte("target"))
-	return &Update{Provider: "p", Name: "n", Version: "1.0", Compatibility: []Object{{Property("k", "v")}}, Target: "t.swu"},
+	return &Update{Provider: "p", Name: "n", Version: "1.0", Compatibility: []Object{{Property("k", "v")}}, Target: "t.swu", Script: "s.sh"},
 		[]Payload{
 			{Name: "t.swu", Size: 100, SHA256: target},
 			{Name: "s.sh", Size: 1, SHA256: digest.Sum([]byte("script"))},
@@ -115,7 +115,7 @@ func TestBuildVariants(t *testing.T) {
 		change func(*Update)
 		want   []string // to be found in the manifest, in order
 	}{
-		"plain":    {func(u *Update) {}, []string{`"handler": "microsoft/swupdate:1"`, `"installedCriteria": "1.0"`, `"createdDateTime": "2025-01-15T10:00:00Z"`}},
+		"plain":    {func(u *Update) {}, []string{`"handler": "microsoft/swupdate:2"`, `"installedCriteria": "1.0"`, `"createdDateTime": "2025-01-15T10:00:00Z"`}},
 		"seed":     {func(u *Update) { u.Seed = true }, []string{`"downloadHandler": {`, `"id": "microsoft/delta:1"`}},
 		"script":   {func(u *Update) { u.Script = "a/s.sh" }, []string{`"handler": "microsoft/swupdate:2"`, `"t.swu",`, `"s.sh"`, `"swuFileName": "t.swu"`, `"scriptFileName": "s.sh"`}},
 		"criteria": {func(u *Update) { u.InstalledCriteria = "x<y>&z" }, []string{`"installedCriteria": "x<y>&z"`}},
@@ -131,10 +131,11 @@ func TestBuildVariants(t *testing.T) {
 			u.Deltas, u.FileProperties = []string{"d1"}, map[string]Object{"d1": {Property("b", "1")}}
 		}, []string{`"microsoft.sourceFileHashAlgorithm"`, `"microsoft.sourceFileHash"`, `"b": "1"`}},
 		"steps": {func(u *Update) {
+			u.Script = ""
 			u.Steps = []Step{
 				{Handler: "microsoft/script:1", Files: []string{"s.sh"}, HandlerProperties: Object{Property("scriptFileName", "s.sh")}},
 				{Type: "reference", UpdateID: &UpdateID{"p", "other", "2.0"}},
-				{Description: "main", Handler: SWUpdateV1, Files: []string{"t.swu"}, HandlerProperties: Object{Property("installedCriteria", "5")}},
+				{Description: "main", Handler: "contoso/swu:1", Files: []string{"t.swu"}},
 			}
 			u.Deltas = []string{"d1"}
 		}, []string{`"type": "inline"`, `"microsoft/script:1"`, `"type": "reference"`, `"name": "other"`, `"main"`, `"t.swu"`, `"filename": "t.swu"`, `"filename": "d1"`, `"filename": "s.sh"`}},
@@ -196,14 +197,15 @@ func TestBuildFaults(t *testing.T) {
 		{"handler", func(u *Update) { u.Handler = "swupdate" }, `got "swupdate", want VENDOR/NAME:VERSION`, false},
 		{"handler of deltas", func(u *Update) { u.Handler = DeltaHandler }, "not to a step", false},
 		{"script for version 1", func(u *Update) { u.Script, u.Handler = "s.sh", SWUpdateV1 }, "runs no script", false},
-		{"version 2 without script", func(u *Update) { u.Handler = SWUpdateV2 }, "needs a script", false},
+		{"version 2 without script", func(u *Update) { u.Script, u.Handler = "", SWUpdateV2 }, "no script, which microsoft/swupdate:2 needs", false},
+		{"neither handler nor script", func(u *Update) { u.Script = "" }, "no script, which microsoft/swupdate:2 needs", false},
 		{"seed with deltas", func(u *Update) { u.Seed, u.Deltas = true, []string{"d1"} }, "a seed is an update without deltas", false},
 		{"five deltas", func(u *Update) { u.Deltas = make([]string, 5) }, "got 5 deltas, an update can have 4", false},
 		{"script named as the target", func(u *Update) { u.Script = "elsewhere/t.swu" }, `two files named "t.swu"`, false},
 		{"delta twice", func(u *Update) { u.Deltas = []string{"d1", "x/d1"} }, `two files named "d1"`, false},
 		{"deltas of one source", func(u *Update) { u.Deltas = []string{"d1", "same"} }, "starts from the same file", false},
 		{"steps and script", func(u *Update) { u.Script, u.Steps = "s.sh", []Step{{}} }, "belong to them", false},
-		{"steps without target", func(u *Update) { u.Steps = []Step{{Handler: "a/b:1", Files: []string{"s.sh"}}} }, `no step installs "t.swu"`, false},
+		{"steps without target", func(u *Update) { u.Script, u.Steps = "", []Step{{Handler: "a/b:1", Files: []string{"s.sh"}}} }, `no step installs "t.swu"`, false},
 		{"properties of no file", func(u *Update) { u.FileProperties = map[string]Object{"x": nil} }, `"x", which is no file`, false},
 		{"target is a delta", func(u *Update) { u.Target = "d1" }, "d1: a delta, want the file that it makes", true},
 		{"delta is no delta", func(u *Update) { u.Deltas = []string{"s.sh"} }, "s.sh: not a delta (PAMZ)", true},
@@ -228,6 +230,28 @@ func TestBuildFaults(t *testing.T) {
 	u.Deltas = []string{"absent"}
 	if _, _, err := u.Build(epoch, files(list...)); !errors.Is(err, fs.ErrNotExist) || fault.IsData(err) {
 		t.Errorf("absent: got %v", err)
+	}
+}
+
+// TestVersion1 checks that the old handler is there for who asks, and that Check
+// says what comes of it.
+func TestVersion1(t *testing.T) {
+	u, list := small()
+	u.Script, u.Handler = "", SWUpdateV1
+	m, _, err := u.Build(epoch, files(list...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := m.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Instructions.Steps[0]; got.Handler != SWUpdateV1 || len(got.Files) != 1 {
+		t.Errorf("got %+v", got)
+	}
+	want := []string{"warning: .instructions.steps[0].handler: agents from 1.1 on do not have microsoft/swupdate:1, and refuse the update; want microsoft/swupdate:2"}
+	if got := check(t, b.String()); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -669,6 +669,7 @@ func (c *checker) checkHandlerProperties(s *node, where string) {
 	case DeltaHandler:
 		c.errorf(at(where, "handler"), `%q makes files; it belongs to a file's "downloadHandler", not to a step`, handler)
 	case SWUpdateV1:
+		c.warnf(at(where, "handler"), "agents from 1.1 on do not have %s, and refuse the update; want %s", handler, SWUpdateV2)
 		if count != 1 {
 			c.errorf(at(where, "files"), "got %d files, %s takes exactly one", count, handler)
 		}

@@ -111,6 +111,7 @@ func TestCheck(t *testing.T) {
 		{"script is the SWU", `"scriptFileName": "gw-ab-update.sh"`, `"scriptFileName": "gw-3.0.0-recompressed.swu"`, []string{
 			`error: .instructions.steps[0].handlerProperties.scriptFileName: "gw-3.0.0-recompressed.swu" is both the script and the SWU`}},
 		{"version 1 of the handler", "microsoft/swupdate:2", "microsoft/swupdate:1", []string{
+			`warning: .instructions.steps[0].handler: agents from 1.1 on do not have microsoft/swupdate:1, and refuse the update; want microsoft/swupdate:2`,
 			`error: .instructions.steps[0].files: got 2 files, microsoft/swupdate:1 takes exactly one`,
 			`error: .instructions.steps[0].handlerProperties.scriptFileName: microsoft/swupdate:1 runs no script; want microsoft/swupdate:2`}},
 		{"delta handler as a step", "microsoft/swupdate:2", "microsoft/delta:1", []string{
@@ -351,7 +352,7 @@ func TestCheckFiles(t *testing.T) {
 	sum := func(s string) digest.SHA256 { return digest.Sum([]byte(s)) }
 	target := Payload{Name: "gw.swu", Size: 100, SHA256: sum("target")}
 	delta := Payload{Name: "gw.diff", Size: 10, SHA256: sum("delta"), Delta: &Delta{Source: sum("source"), Target: sum("target")}}
-	u := &Update{Provider: "Contoso", Name: "gw", Version: "2.0", Compatibility: []Object{{Property("m", "x")}}, Target: "gw.swu", Deltas: []string{"gw.diff"}}
+	u := &Update{Provider: "Contoso", Name: "gw", Version: "2.0", Compatibility: []Object{{Property("m", "x")}}, Target: "gw.swu", Handler: SWUpdateV1, Deltas: []string{"gw.diff"}}
 	m, _, err := u.Build(epoch, files(target, delta))
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ func ExampleUpdate_Build() {
 	u := &manifest.Update{
 		Provider: "Contoso", Name: "Gateway", Version: "1.0",
 		Compatibility: []manifest.Object{{manifest.Property("model", "GW-100")}},
-		Target:        "gw-1.0.swu", Seed: true,
+		Target:        "gw-1.0.swu", Seed: true, Script: "gw-update.sh",
 	}
 	m, _, err := u.Build(time.Unix(1736935200, 0), func(path string) (manifest.Payload, error) {
 		content := []byte("an update image") // stands in for the file
@@ -46,12 +46,15 @@ func ExampleUpdate_Build() {
 	//     "steps": [
 	//       {
 	//         "type": "inline",
-	//         "handler": "microsoft/swupdate:1",
+	//         "handler": "microsoft/swupdate:2",
 	//         "files": [
-	//           "gw-1.0.swu"
+	//           "gw-1.0.swu",
+	//           "gw-update.sh"
 	//         ],
 	//         "handlerProperties": {
-	//           "installedCriteria": "1.0"
+	//           "installedCriteria": "1.0",
+	//           "swuFileName": "gw-1.0.swu",
+	//           "scriptFileName": "gw-update.sh"
 	//         }
 	//       }
 	//     ]
@@ -65,6 +68,13 @@ func ExampleUpdate_Build() {
 	//       },
 	//       "downloadHandler": {
 	//         "id": "microsoft/delta:1"
+	//       }
+	//     },
+	//     {
+	//       "filename": "gw-update.sh",
+	//       "sizeInBytes": 15,
+	//       "hashes": {
+	//         "sha256": "MUSw3UN+zWb5OqqsSBVEGXY5nk1y9A3IUnSNLzlBA8E="
 	//       }
 	//     }
 	//   ],

@@ -80,8 +80,8 @@ func (n *node) str() string {
 	return n.text
 }
 
-// readAll reads r to its end, refusing more than maxBytes.
-func readAll(r io.Reader) ([]byte, error) {
+// ReadAll reads r to its end, refusing more than maxBytes.
+func ReadAll(r io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {
 		return nil, err

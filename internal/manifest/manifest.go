@@ -135,7 +135,7 @@ type Document struct {
 // Read reads a manifest. Only what is not JSON is an error; Check tells whether
 // it is a good manifest.
 func Read(r io.Reader) (*Document, error) {
-	b, err := readAll(r)
+	b, err := ReadAll(r)
 	if err != nil {
 		return nil, err
 	}

@@ -211,6 +211,12 @@ func TestSchemaSamples(t *testing.T) {
 		"sample-4.0-inlinesteps-importmanifest.json": {
 			`error: .instructions.steps[0].handlerProperties: "installedCriteria" is missing`},
 	}
+	const old = `handler: agents from 1.1 on do not have microsoft/swupdate:1, and refuse the update; want microsoft/swupdate:2`
+	for name, step := range map[string]string{
+		"sample-5.0-relatedFiles-importManifest.json": "0", "sample-4.0-inlinesteps-importmanifest.json": "0", "seed.json": "2",
+	} {
+		want[name] = append([]string{"warning: .instructions.steps[" + step + "]." + old}, want[name]...)
+	}
 	for name, b := range samples(t) {
 		d, err := Read(bytes.NewReader(b))
 		if err != nil {

@@ -60,6 +60,26 @@ func List(base string) ([]Entry, error) {
 	return slices.DeleteFunc(list, func(e Entry) bool { return e.unfinished }), err
 }
 
+// Empty returns the paths of empty files below base that do not have a cached
+// file's name, in order. Agents up to 1.2 leave them where they should have copied
+// an update from another file system.
+func Empty(base string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(globEscape(base), "*", "*"))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(paths, func(path string) bool {
+		_, _, err := parseName(filepath.Base(path))
+		info, statErr := os.Lstat(path)
+		return err == nil || statErr != nil || !info.Mode().IsRegular() || info.Size() > 0
+	}), nil
+}
+
+// globEscape makes a path match itself alone in filepath.Glob.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
 // scan lists what an installation that was cut off left behind as well.
 func scan(base string) ([]Entry, error) {
 	folders, err := os.ReadDir(base)

@@ -324,6 +324,25 @@ func TestListAndPrune(t *testing.T) {
 	}
 }
 
+// TestEmpty looks for what agents leave in a cache whose path is no pattern.
+func TestEmpty(t *testing.T) {
+	base := filepath.Join(t.TempDir(), `a[b]*?\c`)
+	cached := install(t, base, "p", "content", plain(0o644))
+	proper := filepath.Join(filepath.Dir(cached), "sha256-"+EncodeHash(digest.Sum([]byte("x")).Base64()))
+	empty := filepath.Join(filepath.Dir(cached), "gw-2.0.swu")
+	for path, content := range map[string]string{empty: "", proper: "", filepath.Join(base, "p", "note"): "x", filepath.Join(base, "stray"): ""} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(base, "p", "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Empty(base); err != nil || !slices.Equal(got, []string{empty}) {
+		t.Errorf("got %q, %v, want %q", got, err, empty)
+	}
+}
+
 func TestParseOwner(t *testing.T) {
 	for in, want := range map[string]Owner{
 		"0":       {0, -1},

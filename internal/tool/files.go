@@ -21,11 +21,12 @@ import (
 // pendingFiles are outputs that have not got their final name yet. They are
 // removed when the command fails and when a signal ends it.
 type pendingFiles struct {
-	mu    sync.Mutex
-	paths map[string]bool
+	mu        sync.Mutex
+	paths     map[string]bool
+	processes map[*os.Process]bool // killed, with their groups, before the files go
 }
 
-var pending = pendingFiles{paths: map[string]bool{}}
+var pending = pendingFiles{paths: map[string]bool{}, processes: map[*os.Process]bool{}}
 
 func (p *pendingFiles) add(path string) {
 	p.mu.Lock()
@@ -42,6 +43,10 @@ func (p *pendingFiles) done(path string) {
 func (p *pendingFiles) removeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for process := range p.processes {
+		syscall.Kill(-process.Pid, syscall.SIGKILL)
+	}
+	clear(p.processes)
 	for path := range p.paths {
 		os.RemoveAll(path)
 	}
@@ -254,6 +259,19 @@ func (c *Context) ScratchDir() (dir string, remove func(), err error) {
 	}
 	pending.add(dir)
 	return dir, func() { os.RemoveAll(dir); pending.done(dir) }, nil
+}
+
+// EndWithUs has a child process, which must lead its own process group, killed
+// when the command fails and when a signal ends it. done says that it has ended.
+func (c *Context) EndWithUs(process *os.Process) (done func()) {
+	pending.mu.Lock()
+	defer pending.mu.Unlock()
+	pending.processes[process] = true
+	return func() {
+		pending.mu.Lock()
+		defer pending.mu.Unlock()
+		delete(pending.processes, process)
+	}
 }
 
 // StagingDir returns an empty hidden folder in dir, for outputs that get their

@@ -161,7 +161,7 @@ func block(t *testing.T, page, language string, n int) string {
 // TestScale runs what doc/scale.md shows: steps handed out by GNU parallel, and by
 // make.
 func TestScale(t *testing.T) {
-	const manifest = "--provider Contoso --name Gateway --version 3.0 --compat manufacturer=Contoso,model=GW-100"
+	const manifest = "--provider Contoso --name Gateway --version 3.0 --compat manufacturer=Contoso,model=GW-100 --script gw-update.sh"
 	setUp := func(t *testing.T) func(string) string {
 		dir := t.TempDir()
 		sh := func(script string) string {
@@ -178,7 +178,7 @@ func TestScale(t *testing.T) {
 			}
 			return string(out)
 		}
-		sh("mkdir old; mkswu gw-3.0.swu 1 2 3 4; mkswu old/gw-2.8.swu 1 2 3 5; mkswu old/gw-2.9.swu 1 2 6 7; mkswu old/odd.swu 11 12 13 14")
+		sh("mkdir old; echo '#!/bin/sh' >gw-update.sh; mkswu gw-3.0.swu 1 2 3 4; mkswu old/gw-2.8.swu 1 2 3 5; mkswu old/gw-2.9.swu 1 2 6 7; mkswu old/odd.swu 11 12 13 14")
 		return sh
 	}
 	// A run that has nothing left to do prints the table alone.
