@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/bits"
 	"os"
 	"runtime/debug"
@@ -70,6 +69,7 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 	if err != nil {
 		return err
 	}
+	a.work = workLimit(d, info)
 	section := io.NewSectionReader(source, 0, d.SourceLength)
 	sum := opts.SourceSum
 	if d.SourceLength > 0 {
@@ -100,12 +100,19 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 		return err
 	}
 	a.choose(way)
+	dst, finish, err := withHoles(dst)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
 	s := a.newScope(d, info, section, 0)
 	if err := s.run(out, true); err != nil {
 		return err
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return finish()
 }
 
 type progress struct {
@@ -144,12 +151,6 @@ func newApplier(d *Diff, opts ApplyOptions) *applier {
 	a := &applier{opts: opts, items: maxItems - d.items, buf: make([]byte, copySize)}
 	a.memory = a.budget()
 	a.arena.open = opts.Scratch
-	// Real deltas produce each byte some five times over, level by level. A
-	// hostile one can ask for the same large item again and again.
-	a.work = math.MaxInt64
-	if sum := d.TargetLength/64 + d.SourceLength/64 + 1<<16; sum < math.MaxInt64>>12 {
-		a.work = sum << 12
-	}
 	return a
 }
 
@@ -161,6 +162,7 @@ type info struct {
 	mentions map[stageKey]int // how often there is an item that may have to be staged
 	last     map[stageKey]int // the last chunk that needs an item that may have to be staged
 	copied   []extent         // ranges of the target that are copied later, merged
+	opened   opened
 }
 
 // inspect validates d and the deltas inside it that can be seen.
@@ -196,12 +198,14 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 				return err
 			}
 			a.items -= nested.items
-			_, err = a.inspect(nested, r.Params[1].Item.Length, depth+1)
+			inner, err := a.inspect(nested, r.Params[1].Item.Length, depth+1)
 			a.items += nested.items
 			if err != nil {
 				return err
 			}
+			in.opened.closed = plus(in.opened.closed, inner.opened.closed)
 		}
+		in.opened.note(it)
 		if it.staged() {
 			k := a.stageKey(it)
 			in.mentions[k]++

@@ -86,6 +86,7 @@ func rehearse(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions) (b
 		a := newApplier(d, opts)
 		a.choose(w)
 		a.dry, a.arena.store = true, notThere{}
+		a.work = workLimit(d, in)
 		err = a.newScope(d, in, source, 0).run(nil, false)
 		if errors.Is(err, ErrMemory) {
 			continue

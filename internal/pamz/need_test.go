@@ -30,6 +30,7 @@ func measuring(t *testing.T, d *Diff, source []byte, opts ApplyOptions, other ..
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.work = workLimit(d, in)
 	section := io.NewSectionReader(bytes.NewReader(source), 0, d.SourceLength)
 	_, way, err := rehearse(d, in, section, opts)
 	if err != nil {

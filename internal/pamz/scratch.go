@@ -94,6 +94,7 @@ type arena struct {
 	end   int64    // of the last extent in use
 	most  int64    // that end was, so far
 	gaps  []extent // before end, by start, none touching another
+	holes bool     // what lies in no room reads as zeros, which take no space
 }
 
 // alloc returns room for size bytes: the first gap that has it, or else what gaps have, and
@@ -113,6 +114,7 @@ func (a *arena) alloc(size int64) (r room, err error) {
 		n := min(size, g.size)
 		r = append(r, extent{g.start, n})
 		size -= n
+		a.punch(extent{g.start, n})
 		if *g = (extent{g.start + n, g.size - n}); g.size == 0 {
 			a.gaps = slices.Delete(a.gaps, i, i+1)
 		}
@@ -121,8 +123,19 @@ func (a *arena) alloc(size int64) (r room, err error) {
 		r = append(r, extent{a.end, size})
 		a.end += size
 		a.most = max(a.most, a.end)
+		if a.holes {
+			return r, a.store.Truncate(a.end)
+		}
 	}
 	return r, nil
+}
+
+// punch makes a gap, where other content was, read as zeros.
+func (a *arena) punch(e extent) {
+	if f, ok := a.store.(*os.File); ok && a.holes {
+		const keepSize, punchHole = 1, 2 // FALLOC_FL_* of fallocate(2)
+		a.holes = syscall.Fallocate(int(f.Fd()), keepSize|punchHole, e.start, e.size) == nil
+	}
 }
 
 // hold returns room in memory, if there is enough, else what alloc does.
@@ -198,7 +211,7 @@ func (a *arena) create() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scratch file: %w", err)
 	}
-	a.store = f
+	a.store, a.holes = f, true
 	return f, nil
 }
 
@@ -283,6 +296,9 @@ func (a *arena) reader(r room) io.ReaderAt {
 func (a *arena) writer(r room) *bufio.Writer {
 	if len(r) == 1 && r[0].start < 0 {
 		return bufio.NewWriterSize(io.NewOffsetWriter(a.blocks[r[0].start], 0), copySize)
+	}
+	if a.holes {
+		return bufio.NewWriterSize(&filler{holes{a.store}, slices.Clone(r)}, copySize)
 	}
 	return bufio.NewWriterSize(&filler{a.store, slices.Clone(r)}, copySize)
 }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// workFactor is how often each byte of source and target, closed and opened, may be
+// produced on average. Real deltas produce each some five to ten times, level by
+// level; a hostile one can ask for the same large item again and again.
+const workFactor = 64
+
+// workFree, in bytes, may be produced whatever source and target are.
+const workFree = 256 << 20
+
+// The most bytes that one byte of compressed data can stand for: a block of 128 KiB
+// takes four bytes of a zstd frame (RFC 8878 §3.1.1.2), and deflate codes 258 bytes
+// in two bits.
+const (
+	zstdRatio    = 128 << 10 / 4
+	deflateRatio = 1032
+)
+
+// workLimit is how many bytes may be produced in order to apply d. It follows from
+// the lengths of what d makes: source and target, and the content of what is
+// compressed in them, as far as that compression can have so much content.
+func workLimit(d *Diff, in *info) int64 {
+	opened := plus(
+		min(in.opened.closed, times(d.TargetLength, zstdRatio)),
+		min(in.opened.fromSource(), times(d.SourceLength, zstdRatio)))
+	all := plus(plus(d.TargetLength, d.SourceLength), opened)
+	return plus(times(all, workFactor), workFree)
+}
+
+// opened is how much the compressed parts of source and target hold, in bytes, as
+// the items of a delta claim.
+type opened struct {
+	closed int64        // content that is compressed for the target
+	ranges []openedPart // of the source that are decompressed
+}
+
+type openedPart struct {
+	extent        // of the source
+	content int64 // of it, in bytes
+}
+
+// note takes account of an item, whose recipe is well-formed.
+func (o *opened) note(it *Item) {
+	r := it.Recipe
+	ratio := int64(deflateRatio)
+	switch r.Op {
+	case OpZstdCompression, OpZstdDecompression:
+		ratio = zstdRatio
+	}
+	switch r.Op {
+	case OpZstdCompression, OpZlibCompression:
+		o.closed = plus(o.closed, min(r.Params[0].Item.Length, times(it.Length, ratio)))
+	case OpZstdDecompression, OpGzDecompression, OpZlibDecompression:
+		packed := r.Params[0].Item
+		if from := packed.Recipe; from != nil && from.Op == OpCopySource && len(from.Params) == 1 {
+			part := extent{int64(from.Params[0].Number), packed.Length}
+			o.ranges = append(o.ranges, openedPart{part, min(it.Length, times(packed.Length, ratio))})
+		}
+	}
+}
+
+// fromSource is the content of the ranges. Of those that overlap, which can be asked
+// for without end, only the largest counts.
+func (o *opened) fromSource() int64 {
+	slices.SortFunc(o.ranges, func(a, b openedPart) int {
+		return cmp.Or(a.extent.compare(b.extent), cmp.Compare(a.content, b.content))
+	})
+	sum, end, largest := int64(0), int64(math.MinInt64), int64(0)
+	for _, p := range o.ranges {
+		if p.start >= end {
+			sum, largest = plus(sum, largest), 0
+		}
+		end, largest = max(end, plus(p.start, p.size)), max(largest, p.content)
+	}
+	return plus(sum, largest)
+}
+
+// plus and times add and multiply numbers that are not negative, up to the largest.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+func times(a, factor int64) int64 {
+	if a > math.MaxInt64/factor {
+		return math.MaxInt64
+	}
+	return a * factor
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+
+package pamz
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"swudelta/internal/digest"
+)
+
+const mib = 1 << 20
+
+// sparseImage makes a target with a compressed image of size bytes that is empty but
+// for some text, out of a source with such an image in gzip.
+func sparseImage(t *testing.T, size int) (d *Diff, source, target []byte) {
+	open := needZstd(t)
+	text := newBuilder(t, 1, nil).text(100000)
+	image := make([]byte, size)
+	copy(image[size/3:], text)
+	b := newBuilder(t, 2, newBuilder(t, 1, nil).gz(image))
+	var err error
+	if b.zstd, err = open(); err != nil {
+		t.Fatal(err)
+	}
+	old := b.region(b.item(image, GzDecompression(b.copySource(0, len(b.source)))), 0, size)
+	at := size / 3
+	made := b.nested(LittleEndian, old, func(inner *builder) []*Item {
+		return []*Item{inner.zero(at), inner.copySource(at, len(text)-10), inner.asset([]byte("new bytes.")), inner.copySource(at+len(text), size-at-len(text))}
+	})
+	d, target = b.diff(0, LittleEndian, b.asset([]byte("head")), b.compress(made, 3))
+	return d, b.source, target
+}
+
+// TestMostlyEmpty has images as large as their partitions, whose content is small.
+func TestMostlyEmpty(t *testing.T) {
+	for _, size := range []int{20 * mib, 128 * mib} {
+		t.Run(fmt.Sprint(size/mib), func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("large")
+			}
+			d, source, target := sparseImage(t, size)
+			t.Logf("source of %d bytes, target of %d", len(source), len(target))
+			d = decodeBytes(t, encodeBytes(t, d))
+			need, err := Needs(d, bytes.NewReader(source), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if need.Scratch < int64(size) {
+				t.Errorf("scratch space for %d bytes: the source's image is not staged", need.Scratch)
+			}
+			var staged *os.File
+			var most int64
+			opts := ApplyOptions{
+				Zstd: needZstd(t),
+				Scratch: func() (f *os.File, err error) {
+					staged, err = os.CreateTemp(t.TempDir(), "")
+					return staged, err
+				},
+				Progress: func(int64) { most = max(most, allocated(t, staged)) },
+			}
+			got, err := applyBytes(d, source, opts)
+			if err != nil || !bytes.Equal(got, target) {
+				t.Fatal(err)
+			}
+			if most > mib {
+				t.Errorf("%d bytes of the disk taken by scratch space, want at most 1 MiB", most)
+			}
+		})
+	}
+}
+
+// allocated is how much of the disk a file takes, in bytes.
+func allocated(t *testing.T, f *os.File) int64 {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// TestHoles applies to a file, which gets holes where the target is empty.
+func TestHoles(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(10000))
+	d, target := b.diff(0, LittleEndian, b.copySource(0, 5000), b.zero(16*mib+77), b.copySource(1, 4999), b.zero(16*mib))
+	for _, before := range []string{"", "old"} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "target"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		f.WriteString(before)
+		if err := Apply(f, d, bytes.NewReader(b.source), int64(len(b.source)), ApplyOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString("end")
+		got, err := os.ReadFile(f.Name())
+		if err != nil || string(got) != before+string(target)+"end" {
+			t.Errorf("behind %q: another target (%v)", before, err)
+		}
+		if used := allocated(t, f); before == "" && used > mib {
+			t.Errorf("the target takes %d bytes of the disk", used)
+		}
+	}
+}
+
+// TestArenaHoles fills room with zeros where other content was.
+func TestArenaHoles(t *testing.T) {
+	a := arena{open: scratch(t)}
+	fill := func(v byte, n int) room {
+		r, err := a.alloc(int64(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := a.writer(r)
+		w.Write(bytes.Repeat([]byte{v}, n))
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, n)
+		if _, err := a.reader(r).ReadAt(got, 0); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{v}, n)) {
+			t.Fatalf("%d bytes of %d read as something else (%v)", n, v, err)
+		}
+		return r
+	}
+	for _, holes := range []bool{true, false} {
+		first := fill(1, 3*holeSize+5)
+		second := fill(2, 5*holeSize)
+		a.holes = holes
+		if err := a.free(first); err != nil {
+			t.Fatal(err)
+		}
+		first = fill(0, 2*holeSize)
+		third := fill(0, 9*holeSize)
+		for _, r := range []room{first, second, third} {
+			if err := a.free(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := a.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWorkLimit has deltas that ask for large contents again and again, each of which
+// is refused before any of it is made.
+func TestWorkLimit(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 1, nil).gz(make([]byte, 8*mib)))
+	packed := b.copySource(0, len(b.source))
+	whole := func(n int64) *Item { return NewItem(n, digest.SHA256{}, GzDecompression(packed)) }
+	one := func(it *Item) *Item { return b.item([]byte{0}, Region(it, 0, 1)) }
+	repeat := func(n int, f func(i int64) *Item) (list []*Item) {
+		for i := range n {
+			list = append(list, f(int64(i)))
+		}
+		return list
+	}
+	for name, chunks := range map[string][]*Item{
+		// The digest is not stated, so that none stands in for another.
+		"source opened again": repeat(200, func(int64) *Item { return one(whole(8 * mib)) }),
+		"overlapping ranges": repeat(5000, func(i int64) *Item {
+			part := NewItem(int64(len(b.source))-i, digest.SHA256{}, CopySource(i))
+			return one(NewItem(8*mib, digest.SHA256{}, GzDecompression(part)))
+		}),
+		"frames that are larger than zstd makes them": {
+			b.item([]byte("not a zstd frame"), ZstdCompression(NewItem(1<<50, digest.SHA256{2}, AllZero(1<<50)), 1, 5, 3))},
+		"deflate that is longer than its input can be": {one(whole(1 << 50))},
+		"frames that are only read": repeat(3, func(int64) *Item {
+			zero := NewItem(1<<40, digest.SHA256{}, AllZero(1<<40))
+			return one(NewItem(1<<35, digest.SHA256{}, ZstdCompression(zero, 1, 5, 3)))
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, _ := b.diff(0, LittleEndian, chunks...)
+			_, err := Needs(d, bytes.NewReader(b.source), 0)
+			wantError(t, err, codeOther)
+			err = Apply(io.Discard, d, bytes.NewReader(b.source), int64(len(b.source)), ApplyOptions{Scratch: scratch(t), Zstd: needZstd(t)})
+			wantError(t, err, codeOther)
+		})
+	}
+	// What there is, is opened as often as an update may need it.
+	d, target := b.diff(0, LittleEndian, repeat(9, func(int64) *Item { return one(whole(8 * mib)) })...)
+	got, err := applyBytes(d, b.source, ApplyOptions{Scratch: scratch(t)})
+	if err != nil || !bytes.Equal(got, target) {
+		t.Error(err)
+	}
+}
