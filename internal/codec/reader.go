@@ -187,7 +187,7 @@ func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 	z.Multistream(false)
 	d.r = z
 	if multi {
-		d.r = &gzipMembers{z, s.Reader}
+		d.r = &gzipMembers{z: z, src: s.Reader}
 	}
 	return d, nil
 }
@@ -195,8 +195,10 @@ func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 // gzipMembers reads the members of a gzip stream one after the other, and the
 // padding behind the last. The library's own way of doing that stops at padding.
 type gzipMembers struct {
-	z   *gzip.Reader
-	src *bufio.Reader
+	z     *gzip.Reader
+	src   *bufio.Reader
+	more  int   // members that were begun behind the first
+	zeros int64 // bytes of padding behind the last
 }
 
 func (g *gzipMembers) Read(p []byte) (int, error) {
@@ -223,6 +225,7 @@ func (g *gzipMembers) next() error {
 			return err
 		}
 		g.z.Multistream(false)
+		g.more++
 		return nil
 	case err != nil && err != io.EOF:
 		return err
@@ -236,6 +239,7 @@ func (g *gzipMembers) next() error {
 		case c != 0:
 			return errTrailing
 		}
+		g.zeros++
 	}
 }
 

@@ -126,7 +126,7 @@ func (w *rewriter) entry(f *file, r Replacement) error {
 	}
 	switch {
 	case f.Encrypted:
-		return refuse("%q is encrypted: a new file needs the key and another ivt", f.Name)
+		return refuse("%q is encrypted: a new file needs the key and another ivt; leave it out of the delta update", f.Name)
 	case f.node.get(chunkDigests) != nil:
 		return refuse("%q has %s, which cannot be made anew", f.Name, chunkDigests)
 	}

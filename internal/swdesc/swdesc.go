@@ -57,6 +57,9 @@ func Parse(text []byte) (*Description, error) {
 	}
 	var err error
 	if d.root, err = parse(text); err != nil {
+		if isBinary(text) {
+			err = fault.Data(errBinary)
+		}
 		return nil, err
 	}
 	d.root.walk(nil, func(path []string, n *node) bool {
@@ -70,6 +73,25 @@ func Parse(text []byte) (*Description, error) {
 	})
 	d.decide()
 	return d, nil
+}
+
+// errBinary is the fault of a text that is none.
+var errBinary error = binaryError{}
+
+type binaryError struct{}
+
+func (binaryError) Error() string {
+	return "no text: if this is a sw-description, it is encrypted"
+}
+
+// Hint says what to do.
+func (binaryError) Hint() string {
+	return "leave this update out of the delta updates: decrypted and encrypted again it would be another file"
+}
+
+// isBinary reports whether text begins with what no text has.
+func isBinary(text []byte) bool {
+	return bytes.ContainsFunc(text[:min(len(text), 512)], func(r rune) bool { return r < '\a' || r > '\r' && r < ' ' || r == 0x7f })
 }
 
 // looksLikeJSON tells the syntaxes apart: a libconfig file has no braces around
@@ -109,7 +131,8 @@ type Entry struct {
 	// Type is the handler, explicit or SWUpdate's default for the section;
 	// empty if there is neither.
 	Type string `json:"type,omitempty"`
-	// Encrypted says that the member is stored encrypted.
+	// Encrypted says that the member is stored encrypted: a boolean or whole
+	// number that is true, or the name of a cipher.
 	Encrypted bool `json:"encrypted"`
 	// InstalledDirectly says that the device does not store the member before
 	// it installs it.
@@ -146,10 +169,13 @@ func (d *Description) Entries() []Entry {
 	return entries
 }
 
+// kindOther is the Kind of an entry in no section that SWUpdate knows.
+const kindOther = "other"
+
 func newEntry(n *node, path []string) Entry {
 	e := Entry{
 		Name:              n.str("filename"),
-		Kind:              "other",
+		Kind:              kindOther,
 		Compressed:        compressed(n),
 		SHA256:            n.str("sha256"),
 		Type:              n.str("type"),
@@ -176,8 +202,13 @@ func newEntry(n *node, path []string) Entry {
 	if e.Type == "" {
 		e.Type = defaultType(n, e.Kind)
 	}
-	if m := n.get("encrypted"); m != nil && m.value.kind == kindString {
-		e.Encrypted = true // names the cipher
+	if m := n.get("encrypted"); m != nil {
+		switch v, ok := m.value.int(); {
+		case m.value.kind == kindString:
+			e.Encrypted = true // names the cipher
+		case m.value.kind == kindInt:
+			e.Encrypted = !ok || v != 0
+		}
 	}
 	if m := n.get("properties"); m != nil {
 		for _, p := range m.value.members {
@@ -196,8 +227,14 @@ func newEntry(n *node, path []string) Entry {
 // the client reads.
 const hexDigits = 64
 
-// compressed returns what Entry.Compressed is.
+// compressed returns what Entry.Compressed is. SWUpdate takes a whole number for
+// a boolean, as C does.
 func compressed(n *node) string {
+	if m := n.get("compressed"); m != nil && m.value.kind == kindInt {
+		if v, ok := m.value.int(); !ok || v != 0 {
+			return "true"
+		}
+	}
 	if n.flag("compressed") {
 		return "true"
 	}
@@ -249,13 +286,16 @@ var ownFormat = map[string]bool{"delta": true, "rdiff_image": true, "rdiff_file"
 
 // decide is the action for this entry alone.
 func (f *file) decide() (Action, string) {
+	if why, bad := f.badLabel(); bad {
+		return Leave, why
+	}
 	switch {
 	case f.Kind == "scripts":
 		return Leave, "script"
 	case f.Compressed == "":
 		return Leave, "not compressed"
 	case f.Encrypted:
-		return Leave, "encrypted"
+		return Leave, "encrypted, and a delta of it would be as large as it is"
 	case ownFormat[f.Type]:
 		return Leave, "handler " + f.Type
 	case f.Compressed != "zlib" && f.Compressed != "zstd" && f.Compressed != "true":
