@@ -5,7 +5,7 @@
 // Usage:
 //
 //	swu-sign --scheme cms|rsa|rsa-pss|ecdsa --key KEY [--cert CERT] [--passphrase-file F] [-o OUTPUT] [INPUT]
-//	swu-sign --command CMD [-o OUTPUT] [INPUT]
+//	swu-sign --command CMD [--cert CERT] [--like OLD] [-o OUTPUT] [INPUT]
 //	swu-sign --verify SIG --cert CERT [--scheme S] [INPUT]
 //
 // Every change to sw-description voids its signature, so this is the last step
@@ -27,7 +27,7 @@ func main() { tool.Main(app) }
 
 var app = &tool.Command{
 	Name:    "swu-sign",
-	Usage:   "--scheme S --key KEY [--cert CERT] [INPUT] | --command CMD [INPUT] | --verify SIG --cert CERT [INPUT]",
+	Usage:   "--scheme S --key KEY [--cert CERT] [INPUT] | --command CMD [--cert CERT] [--like OLD] [INPUT] | --verify SIG --cert CERT [INPUT]",
 	Summary: "Make or check the detached signature of a sw-description.",
 	Description: `
 INPUT is a sw-description, or any text. The signature, which becomes the archive member
@@ -46,11 +46,15 @@ first line of the file given by --passphrase-file, or asked for on the terminal.
 --command signs with a program of yours, such as one that talks to a signing service: the
 shell runs CMD with one more argument, the path of a private copy of INPUT, and it must
 create a file of that path with .sig appended, and exit with status 0. What it prints goes
-to standard error.
+to standard error. What is no signature is refused with status 3: nothing, text, a damaged
+structure, CMS that does not verify. With --cert it is verified as below. With --like, which
+names the signature of the update before, there is a warning if the new one is of another
+form (CMS, RSA, RSA-PSS, ECDSA, OpenPGP) or size, which the same devices do not read.
 
 --verify checks the signature SIG as a device with "swupdate -k CERT" would, and prints
 nothing if it is good. CERT has the trust anchor (cms: the self-signed certificate that
-issued the signer's, or is it) or a public key. The scheme is recognised.`,
+issued the signer's, or is it) or a public key. The scheme is recognised. Of several
+signers of a CMS signature one has to be trusted, and the signatures of all must be good.`,
 	Example: `
 $ swu-sign --scheme cms --key key.pem --cert cert.pem -o sw-description.sig sw-description
 $ swu-sign --verify sw-description.sig --cert cert.pem sw-description && echo good
@@ -64,9 +68,13 @@ $ swu-sign --command 'ssh signer "sign --profile=ota" < "$1" > "$1.sig" && :' -o
 		&tool.String{Name: "cert", Arg: "CERT", Help: "certificates, or with --verify also a public key (PEM)"},
 		&tool.String{Name: "passphrase-file", Arg: "F", Help: "the first line of F is the passphrase of KEY"},
 		&tool.String{Name: "command", Arg: "CMD", Help: "sign with a shell command"},
+		&tool.String{Name: "like", Arg: "OLD", Help: "with --command: warn if the signature in the file OLD has another form"},
 		&tool.String{Name: "verify", Arg: "SIG", Help: "check the signature in the file SIG"},
 	},
 	Run: func(c *tool.Context) error {
+		if c.IsSet("like") && !c.IsSet("command") {
+			return tool.Usagef("--like goes with --command")
+		}
 		run := signWithKey
 		for _, mode := range []struct {
 			flag, others string
@@ -74,7 +82,7 @@ $ swu-sign --command 'ssh signer "sign --profile=ota" < "$1" > "$1.sig" && :' -o
 			run          func(*tool.Context) error
 		}{
 			{"verify", "--cert and --scheme", []string{"key", "passphrase-file", "command"}, verify},
-			{"command", "no other flag", []string{"scheme", "key", "cert", "passphrase-file", "verify"}, signWithCommand},
+			{"command", "--cert and --like", []string{"scheme", "key", "passphrase-file", "verify"}, signWithCommand},
 		} {
 			if !c.IsSet(mode.flag) {
 				continue

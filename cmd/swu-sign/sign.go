@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"swudelta/internal/fault"
 	"swudelta/internal/sign"
 	"swudelta/internal/tool"
 )
@@ -38,12 +40,8 @@ func signWithKey(c *tool.Context) error {
 	}
 	var public *sign.Public
 	if c.IsSet("cert") {
-		data, err := readFlag(c, "cert", sign.MaxPEM)
-		if err != nil {
+		if public, err = readPublic(c); err != nil {
 			return err
-		}
-		if public, err = sign.ParsePublic(data); err != nil {
-			return fmt.Errorf("%s: %w", c.String("cert"), err)
 		}
 	}
 	signer, err := sign.NewSigner(scheme, key, public, time.Now())
@@ -107,18 +105,109 @@ func signWithCommand(c *tool.Context) error {
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, text) {
 		return errors.New("signing command: it changed what it was to sign")
 	}
-	info, err := os.Stat(path + ".sig")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return tool.Hint(errors.New("signing command: it made no signature"), "it gets the path of the text as its last argument, and has to create PATH.sig")
-	case err != nil:
-		return fmt.Errorf("signing command: %w", err)
-	case !info.Mode().IsRegular() || info.Size() == 0 || info.Size() > sign.MaxSignature:
-		return fmt.Errorf("signing command: the signature is no file of 1 to %d bytes", sign.MaxSignature)
-	}
-	sig, err := os.ReadFile(path + ".sig")
+	sig, err := readSignature(path + ".sig")
 	if err != nil {
 		return fmt.Errorf("signing command: %w", err)
 	}
+	if err := examine(c, text, sig); err != nil {
+		return fmt.Errorf("signing command: %w", err)
+	}
 	return write(c, sig)
+}
+
+// readSignature reads what a signing command has made.
+func readSignature(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, tool.Hint(errors.New("it made no signature"), "it gets the path of the text as its last argument, and has to create PATH.sig")
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("the signature is no file")
+	case info.Size() > sign.MaxSignature:
+		return nil, fault.Dataf("a signature of %d bytes, want at most %d", info.Size(), sign.MaxSignature)
+	}
+	return os.ReadFile(path)
+}
+
+// examine refuses a signature that no device takes for one of the text, and warns
+// of one that the devices of the former do not read.
+func examine(c *tool.Context, text, sig []byte) error {
+	form, err := sign.Form(sig)
+	if err != nil {
+		return err
+	}
+	known, err := sign.Fits(text, sig)
+	if err != nil {
+		return err
+	}
+	var scheme sign.Scheme // as far as it is known
+	if c.IsSet("cert") {
+		public, err := readPublic(c)
+		if err != nil {
+			return err
+		}
+		good, err := public.Verify("", text, sig, time.Now())
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.String("cert"), err)
+		}
+		scheme = good.Scheme
+		report(c, good)
+	} else if !known {
+		c.Verbosef("only with --cert is such a signature verified: %s", form)
+	}
+	if c.IsSet("like") {
+		return compareForm(c, form, scheme)
+	}
+	return nil
+}
+
+// compareForm warns of a form that the signature named by --like does not have.
+func compareForm(c *tool.Context, form string, scheme sign.Scheme) error {
+	old, err := readFlag(c, "like", sign.MaxSignature)
+	if err != nil {
+		return err
+	}
+	before, err := sign.Form(old)
+	if err != nil {
+		c.Warnf("%s: %v", c.String("like"), err)
+		return nil
+	}
+	schemeBefore := formerScheme(c, old)
+	if before != form || schemeBefore != scheme && schemeBefore != "" && scheme != "" {
+		c.Warnf("the new signature is %s, the one before was %s: SWUpdate reads only the form that it was built for",
+			inWords(form, scheme), inWords(before, schemeBefore))
+	}
+	return nil
+}
+
+// inWords adds to a form the scheme, where the form leaves it open.
+func inWords(form string, scheme sign.Scheme) string {
+	if scheme == "" || scheme == sign.CMS || scheme == sign.ECDSA {
+		return form
+	}
+	return form + ", scheme " + string(scheme)
+}
+
+// formerScheme tells the two RSA schemes apart by verifying the former signature,
+// if that can be done: its text is the file of its name without .sig.
+func formerScheme(c *tool.Context, sig []byte) sign.Scheme {
+	path, found := strings.CutSuffix(c.String("like"), ".sig")
+	if !found || !c.IsSet("cert") {
+		return ""
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	public, err := readPublic(c)
+	if err != nil {
+		return ""
+	}
+	good, err := public.Verify("", text, sig, time.Now())
+	if err != nil {
+		return ""
+	}
+	return good.Scheme
 }

@@ -44,7 +44,7 @@ func TestOpenSSL(t *testing.T) {
 	}
 	pss := "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:"
 	for _, c := range schemes {
-		id := issue(c.key(), "signer", nil, nil)
+		id := issue(c.key(), "signer", nil, func(c *x509.Certificate) { c.SubjectKeyId = []byte("an identifier") })
 		key, cert, pub := files(t, dir, id)
 		s := must(NewSigner(c.scheme, id.key, public(id), now))
 		sig := must(s.Sign(text))
@@ -52,7 +52,13 @@ func TestOpenSSL(t *testing.T) {
 		var sign, verify []string
 		switch c.scheme {
 		case CMS:
-			for _, v := range []string{"", " -nodetach", " -noattr", " -md sha512", " -noattr -md sha384"} {
+			variants := []string{"", " -nodetach", " -noattr", " -md sha512", " -noattr -md sha384", " -stream", " -stream -nodetach", " -keyid", " -keyid -noattr -stream"}
+			if c.key().Public() == keys.rsa().Public() {
+				for _, salt := range []string{"", " -keyopt rsa_pss_saltlen:-1", " -keyopt rsa_pss_saltlen:0", " -md sha512"} {
+					variants = append(variants, " -keyopt rsa_padding_mode:pss"+salt)
+				}
+			}
+			for _, v := range variants {
 				sign = append(sign, "cms -sign -nosmimecap -binary -outform DER -signer "+cert+" -inkey "+key+" -in "+in+" -out "+theirs+v)
 			}
 			verify = []string{"cms -verify -binary -inform DER -in " + ours + " -content " + in + " -CAfile " + cert + " -purpose smimesign -out /dev/null"}
@@ -115,7 +121,10 @@ func TestOpenSSL(t *testing.T) {
 	if good, err := public(root, other).Verify("", text, two, now); err != nil || len(good.Signers) != 2 {
 		t.Error(good, err)
 	}
-	if _, err := public(root).Verify("", text, two, now); !fault.IsData(err) {
+	if good, err := public(root).Verify("", text, two, now); err != nil || len(good.Signers) != 1 || len(good.Unknown) != 1 || good.Unknown[0].Subject.CommonName != other.cert.Subject.CommonName {
+		t.Error(good, err)
+	}
+	if _, err := public(middle).Verify("", text, two, now); !fault.IsData(err) {
 		t.Error(err)
 	}
 	// Without -binary the text is changed before it is signed; PEM is not DER.
@@ -199,5 +208,78 @@ func TestSWUpdate(t *testing.T) {
 		if got != c.want || (err == nil) != c.want {
 			t.Errorf("%s: swupdate says %v, we say %v, want %v\n%s", c.what, got, err, c.want, log)
 		}
+	}
+}
+
+// What other programs sign we take if the client takes it, and only then. How CMS
+// can be written is openssl's choice here, the judgement swupdate's.
+func TestSWUpdateForms(t *testing.T) {
+	tooltest.Need(t, "swupdate", "cpio", "openssl")
+	withID := func(c *x509.Certificate) { c.SubjectKeyId = []byte(c.Subject.CommonName + " id") }
+	signer, other := issue(keys.rsa(), "signer", nil, withID), issue(keys.rsa2(), "other", nil, withID)
+	expired := issue(keys.rsa(), "expired", nil, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) })
+	noUsage := issue(keys.rsa(), "usage", nil, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })
+	server := issue(keys.rsa(), "server", nil, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	for _, c := range []struct {
+		what  string
+		id    *identity
+		args  string
+		trust *identity
+		want  bool
+	}{
+		{"plain", signer, "", signer, true},
+		{"streamed", signer, "-stream", signer, true},
+		{"streamed, with the text", signer, "-stream -nodetach", signer, true},
+		{"key identifier", signer, "-keyid", signer, true},
+		{"RSA-PSS", signer, "-keyopt rsa_padding_mode:pss", signer, true},
+		{"RSA-PSS, salt as long as the digest", signer, "-keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:-1", signer, true},
+		{"SHA-1", signer, "-md sha1", signer, true},
+		{"second signer", signer, "OTHER", signer, true},
+		{"second signer, the other one", signer, "OTHER", other, true},
+		{"unknown", signer, "", other, false},
+		{"no certificate", signer, "-nocerts", signer, false},
+		{"expired", expired, "", expired, false},
+		{"key usage", noUsage, "", noUsage, false},
+		{"server", server, "", server, false},
+		{"another text", signer, "CHANGED", signer, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			image := bytes.Repeat([]byte("image data\n"), 200000)
+			target := write(t, dir, "target", nil)
+			desc := fmt.Appendf(nil, `software = { version = "1"; hardware-compatibility = [ "1.0" ]; stable: { copy1: { images: (
+				{ filename = "image"; type = "raw"; device = "%s"; sha256 = "%x"; } ); }; }; }`, target, sha256.Sum256(image))
+			in := write(t, dir, "sw-description", desc)
+			write(t, dir, "image", image)
+			key, cert, _ := files(t, dir, c.id)
+			otherKey, otherCert, _ := files(t, dir, other)
+			_, anchor, _ := files(t, dir, c.trust)
+			args := []string{"cms", "-sign", "-binary", "-nosmimecap", "-outform", "DER", "-in", in, "-out", filepath.Join(dir, "sw-description.sig"), "-signer", cert, "-inkey", key}
+			switch c.args {
+			case "OTHER":
+				args = append(args, "-signer", otherCert, "-inkey", otherKey)
+			case "CHANGED":
+			default:
+				args = append(args, strings.Fields(c.args)...)
+			}
+			if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if c.args == "CHANGED" {
+				desc = append(desc, '\n')
+				write(t, dir, "sw-description", desc)
+			}
+			pack := exec.Command("cpio", "-o", "-H", "crc", "--quiet", "-O", "update.swu")
+			pack.Dir, pack.Stdin = dir, strings.NewReader("sw-description\nsw-description.sig\nimage\n")
+			if out, err := pack.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			takes, log := swupdate(t, filepath.Join(dir, "update.swu"), anchor)
+			_, err := public(c.trust).Verify("", desc, must(os.ReadFile(filepath.Join(dir, "sw-description.sig"))), now)
+			if takes != c.want || (err == nil) != c.want {
+				t.Errorf("swupdate says %v, we say %v, want %v\n%s", takes, err, c.want, log)
+			}
+		})
 	}
 }

@@ -284,11 +284,16 @@ func TestHostileCMS(t *testing.T) {
 		sig  []byte
 		want string
 	}{
-		{bytes.Repeat([]byte{0x30, 0x80}, MaxSignature/2), "not DER"}, // lengths left open
+		{bytes.Repeat([]byte{0x30, 0x80}, MaxSignature/2), "nested deeper"}, // lengths left open
 		{nested, "nested deeper than 40 levels"},
 		{[]byte("-----BEGIN CMS-----\n"), "it is PEM, and SWUpdate reads DER"},
 		{[]byte{0x30, 0}, "not CMS"},
-		{nil, "not CMS"},
+		{nil, "not BER: unexpected EOF"},
+		{[]byte{0x30, 0x84, 0xff, 0xff, 0xff, 0xff}, "not BER: unexpected EOF"},
+		{[]byte{0x30, 0x85, 0, 0, 0, 0, 0}, "a length of 5 bytes"},
+		{[]byte{0x30, 0x80, 0x04, 0x80, 0, 0, 0, 0}, "a primitive value of indefinite length"},
+		{[]byte{0x30, 0x80, 0, 0}, "not CMS"},
+		{[]byte{0x3f, 0x81, 0x01, 0}, "a tag over 30"},
 	} {
 		if _, err := public(id).Verify(CMS, text, c.sig, now); !fault.IsData(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.20x: got %v, want %s", c.sig, err, c.want)

@@ -25,8 +25,12 @@ type Public struct {
 // Good describes a signature that verified.
 type Good struct {
 	Scheme Scheme
-	// Signers are the certificates of the signers (CMS).
+	// Signers are the certificates of the signers that are trusted (CMS).
 	Signers []*x509.Certificate
+	// Unknown are those of further signers, whose signatures are good but to whom
+	// no chain leads. A SWUpdate built without CMS_SKIP_UNKNOWN_SIGNERS refuses
+	// a signature that has any.
+	Unknown []*x509.Certificate
 	// Borrowed says that the chain to the anchor goes through certificates that
 	// only the signature has. Some builds of SWUpdate, such as Debian's 2022.12,
 	// do not look for them there.
@@ -39,9 +43,10 @@ type Good struct {
 // key a signature that verifies in either of its schemes was made with the key.
 // A bad signature is a data fault.
 //
-// A CMS signature is good if all its signers are. As SWUpdate sees to it, a chain
-// of certificates, valid now, must lead to a self-signed one in p, and the
-// signers must be fit for signing mail or code (see Unfit).
+// A CMS signature is good if all its signatures are and one signer is trusted. As
+// SWUpdate sees to it, a chain of certificates, valid now, must lead to a
+// self-signed one in p, and the signer must be fit for signing mail or code (see
+// Unfit).
 func (p *Public) Verify(scheme Scheme, text, sig []byte, now time.Time) (Good, error) {
 	if scheme == "" && isCMS(sig) {
 		scheme = CMS
@@ -54,15 +59,27 @@ func (p *Public) Verify(scheme Scheme, text, sig []byte, now time.Time) (Good, e
 		if err != nil {
 			return Good{}, err
 		}
-		good := Good{Scheme: CMS, Signers: signers}
+		good := Good{Scheme: CMS}
+		var first error
 		for _, s := range signers {
-			if err := p.chain(s, nil, now); err == nil {
-				continue
+			err := p.chain(s, nil, now)
+			if err != nil {
+				if err = p.chain(s, all, now); err == nil {
+					good.Borrowed = true
+				}
 			}
-			if err := p.chain(s, all, now); err != nil {
-				return Good{}, err
+			switch {
+			case err == nil:
+				good.Signers = append(good.Signers, s)
+			case first == nil:
+				first = err
+				fallthrough
+			default:
+				good.Unknown = append(good.Unknown, s)
 			}
-			good.Borrowed = true
+		}
+		if len(good.Signers) == 0 {
+			return Good{}, first
 		}
 		return good, nil
 	}
