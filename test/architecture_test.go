@@ -19,7 +19,7 @@ import (
 var layers = [][]string{
 	{"fault", "suffix"},
 	{"digest"},
-	{"codec", "bzip2", "layout", "sign", "swdesc", "result", "sdc"},
+	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc"},
 	{"swu", "extfs", "bsdiff"},
 	{"pamz", "displace"},
 	{"plan", "manifest", "diffapi"},

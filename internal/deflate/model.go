@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+
+package deflate
+
+import (
+	"encoding/binary"
+	"io"
+	"math/bits"
+
+	"swudelta/internal/fault"
+)
+
+// params are what an encoder is known by: the ones that zlib and GNU gzip have
+// for each level, and where they end a block.
+type params struct {
+	greedy bool // take a match at once (levels 1 to 3)
+	good   int  // a match of this length lets the next search be a quarter as long
+	lazy   int  // from this length on a match is taken at once; greedy: up to it, all of its bytes become known
+	nice   int  // a search ends with a match of this length
+	chain  int  // how many places a search looks at
+
+	hashBits uint // of three bytes, which share as many bits as are too few
+	window   int  // the greatest distance
+	tooFar   int  // a match of three bytes must not lie farther away
+	short    int  // matches up to this length are not taken (zlib's filtered strategy)
+
+	fresh       bool // after a flush, all of the last window is known (pigz begins anew there)
+	blockTokens int  // a block ends with so many tokens
+	truncate    bool // and may end early, as GNU gzip does it above level 2
+}
+
+// view is the part of the content that can be seen: what distances and stored
+// blocks reach, and what comes next.
+type view struct {
+	r    io.Reader
+	buf  []byte
+	base int64 // of buf in the content
+	size int64 // of the content
+	eof  bool
+}
+
+const (
+	viewSize = 4 * maxWindow
+	history  = 2 * maxWindow  // bytes that stay in view: a window, and the longest stored block
+	ahead    = 2*maxMatch + 8 // bytes behind the position that searches look at
+)
+
+// at lets buf reach from a window before pos to what searches need behind it, or
+// to the end of the content, and returns where pos is in it.
+func (v *view) at(pos int64) (int, error) {
+	i := int(pos - v.base)
+	if v.eof || i+ahead <= len(v.buf) {
+		return i, nil
+	}
+	if v.buf == nil {
+		v.buf = make([]byte, 0, viewSize)
+	}
+	if drop := i - history; drop > 0 {
+		n := copy(v.buf, v.buf[drop:])
+		v.buf = v.buf[:n]
+		v.base += int64(drop)
+		i -= drop
+	}
+	n, err := io.ReadFull(v.r, v.buf[len(v.buf):cap(v.buf)])
+	v.buf = v.buf[:len(v.buf)+n]
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		v.eof = true
+		err = nil
+		if got := v.base + int64(len(v.buf)); got < v.size {
+			err = fault.Dataf("content that ends at offset %d of %d: %w", got, v.size, io.ErrUnexpectedEOF)
+		}
+	}
+	return i, err
+}
+
+// match is a copy that a search found, in bytes. length 0: none.
+type match struct{ length, distance int }
+
+// matcher finds what the encoder would find.
+type matcher struct {
+	params
+	view  view
+	head  []uint32 // by hash: the last place, plus placeBase
+	prev  []uint32 // by place, modulo the size of a window: the one before with its hash
+	known int64    // the content before this has places in the table
+	pos   int64    // of the next token
+	end   int64    // of what the encoder had when it searched
+
+	here match // at pos, found while the token before was chosen
+	next match // at pos+1
+	has  bool  // next is valid
+
+	literal token   // at pos
+	work    int64   // places that were looked at
+	places  []match // that findPlaces found
+}
+
+// placeBase keeps places apart from empty entries, which are farther away than any
+// distance reaches.
+const placeBase = 2 * maxWindow
+
+// newMatcher returns a matcher that reads size bytes of content.
+func newMatcher(p params, content io.Reader, size int64) *matcher {
+	return &matcher{
+		params: p, view: view{r: io.LimitReader(content, size), size: size},
+		head: make([]uint32, 1<<p.hashBits), prev: make([]uint32, maxWindow),
+	}
+}
+
+// begin goes on at pos after a flush, with content up to end in sight.
+func (m *matcher) begin(end int64) error {
+	m.end = end
+	i, err := m.view.at(m.pos)
+	if err != nil {
+		return err
+	}
+	if m.fresh {
+		clear(m.head)
+		m.known = max(m.pos-maxWindow, 0)
+	}
+	m.here = m.search(m.pos, i, minMatch-1)
+	return nil
+}
+
+func (m *matcher) hash(b []byte) uint32 {
+	shift := (m.hashBits + 2) / 3
+	return (uint32(b[0])<<(2*shift) ^ uint32(b[1])<<shift ^ uint32(b[2])) & (1<<m.hashBits - 1)
+}
+
+// learn makes the content before pos known. i is where pos is in the view.
+func (m *matcher) learn(pos int64, i int) {
+	for ; m.known < pos && m.known+minMatch <= m.end; m.known++ {
+		b := m.view.buf[i-int(pos-m.known):]
+		h := &m.head[m.hash(b)]
+		m.prev[m.known&(maxWindow-1)] = *h
+		*h = uint32(m.known) + placeBase
+	}
+}
+
+// search looks for a copy at pos of more than least bytes; i is where pos is in
+// the view.
+func (m *matcher) search(pos int64, i, least int) match {
+	m.learn(pos, i)
+	left := int(min(m.end-pos, maxMatch))
+	if left < minMatch {
+		return match{}
+	}
+	buf := m.view.buf
+	at := uint32(pos) + placeBase
+	place := m.head[m.hash(buf[i:])]
+	chain := m.chain
+	if least >= m.good {
+		chain >>= 2
+	}
+	nice := min(m.nice, left)
+	best := match{length: least}
+	if best.length >= left {
+		return match{}
+	}
+	now := buf[i : i+left]
+	end, last := now[best.length], now[best.length-1] // what a longer copy has at its end
+	limit := uint32(m.window)
+	mask := uint32(len(m.prev) - 1)
+	distance := at - place
+	if distance == 0 || distance > limit || place == placeBase {
+		return match{}
+	}
+	work := chain
+	for {
+		j := i - int(distance)
+		if buf[j+best.length] == end && buf[j+best.length-1] == last {
+			if n := common(buf[j:], now); n > best.length {
+				best = match{n, int(distance)}
+				if n >= nice {
+					break
+				}
+				end, last = now[n], now[n-1]
+			}
+		}
+		if chain--; chain <= 0 {
+			break
+		}
+		place = m.prev[place&mask]
+		// The first place may lie as far away as the window reaches, others one byte
+		// less; the first byte of the content is never found.
+		further := at - place
+		if further <= distance || further >= limit || place == placeBase {
+			break
+		}
+		distance = further
+	}
+	m.work += int64(work - chain)
+	if best.distance == 0 || !m.greedy && (best.length <= m.short || best.length == minMatch && best.distance > m.tooFar) {
+		return match{}
+	}
+	return best
+}
+
+// common returns how many bytes of b stand at the start of a.
+func common(a, b []byte) int {
+	n := 0
+	for n+8 <= len(b) {
+		if x := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); x != 0 {
+			return n + bits.TrailingZeros64(x)/8
+		}
+		n += 8
+	}
+	for n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// A search may take maxWork places a byte of content on average, and spareWork
+// more. Level 9 took up to 300 on a real file; more is a bomb.
+const (
+	maxWork   = 1 << 10
+	spareWork = 1 << 24
+)
+
+// predict returns the token at pos that the encoder would choose.
+func (m *matcher) predict() (token, error) {
+	if m.work > m.pos*maxWork+spareWork {
+		return token{}, fault.Dataf("deflate stream: %w at offset %d of the content", errSlow, m.pos)
+	}
+	i, err := m.view.at(m.pos)
+	if err != nil {
+		return token{}, err
+	}
+	if i >= len(m.view.buf) {
+		return token{}, fault.Dataf("deflate script: a token behind the content")
+	}
+	m.has = false
+	m.literal = token{length: uint16(m.view.buf[i])}
+	switch {
+	case m.here.length < minMatch:
+		return m.literal, nil
+	case m.greedy || m.here.length >= m.lazy:
+	default:
+		m.next, m.has = m.search(m.pos+1, i+1, m.here.length), true
+		if m.next.length > m.here.length {
+			return m.literal, nil
+		}
+	}
+	return token{uint16(m.here.length), uint16(m.here.distance)}, nil
+}
+
+// accept goes on behind the token that the encoder did choose.
+func (m *matcher) accept(t, predicted token) error {
+	from := m.pos
+	m.pos += int64(t.size())
+	i, err := m.view.at(m.pos)
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.distance == 0 && m.has && t == predicted:
+		m.here = m.next
+		return nil
+	case t.distance > 0 && m.greedy && int(t.length) > m.lazy:
+		m.learn(from+1, i-t.size()+1)
+		m.known = m.pos
+	}
+	m.here = m.search(m.pos, i, minMatch-1)
+	return nil
+}
