@@ -160,6 +160,8 @@ func codeOf(f *elf.File) (Kind, bool) {
 		return CodeX64, true
 	case elf.EM_386:
 		return CodeI386, true
+	case elf.EM_AARCH64:
+		return CodeArm64, true
 	}
 	return 0, false
 }

@@ -19,6 +19,7 @@ const (
 	CodeX64         Kind = iota // x86-64
 	CodeX64Absolute             // x86-64 at a fixed address: 32-bit addresses, too
 	CodeI386                    // 32-bit x86; the reference is the global offset table
+	CodeArm64                   // arm64
 	Pointers64                  // addresses of 8 bytes
 	Pointers32                  // addresses of 4 bytes
 	Relocations64               // RELA of 64-bit ELF; the reference is the symbol table

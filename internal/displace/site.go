@@ -22,6 +22,13 @@ const (
 	encBase32         // target minus reference, 32 bits
 	encIndex32        // (target minus reference) / record size, above some other bits
 	encLength         // length of what lies at target
+
+	encA64Imm26 // arm64: distance in words from bit 0 on
+	encA64Imm19 // distance in words from bit 5 on
+	encA64Imm14
+	encA64Adr   // distance in bytes
+	encA64Page  // distance in pages of 4 KiB
+	encA64Low12 // place in the page, shifted by bias
 )
 
 // lowestAbsolute is the lowest address that is looked for in code as an absolute
@@ -63,6 +70,7 @@ var scanners = [kinds]scanner{
 	CodeX64:         {x86Before, x86Longest, scanX86},
 	CodeX64Absolute: {x86Before, x86Longest, scanX86},
 	CodeI386:        {x86Before, x86Longest, scanX86},
+	CodeArm64:       {arm64Reach, arm64Reach, scanArm64},
 	Pointers64:      {8, 8, scanPointers64},
 	Pointers32:      {4, 4, scanPointers32},
 	Relocations64:   {rela64Size, rela64Size, scanRela64},
@@ -92,8 +100,13 @@ func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (wo
 		word = uint64(uint32(t))
 	case encAbs64:
 		word = t
-	default:
+	case encBase32, encIndex32, encLength:
 		return m.predictTied(s, pr, ref, t, how)
+	default:
+		var ok bool
+		if word, ok = predictArm64(s, t, addr); !ok {
+			return s.word, MarkUnknown
+		}
 	}
 	return word, how
 }
@@ -137,6 +150,8 @@ func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 	case encIndex32:
 		size, low := uint64(s.bias>>8), uint(s.bias&0xff)
 		return base + word>>low*size, true
+	case encLength:
+		return 0, false
 	}
-	return 0, false
+	return s.readArm64(uint32(word), addr)
 }
