@@ -40,11 +40,6 @@ type Copy struct{ New, Old, Len int64 }
 const MaxPieces = 1 << 20
 
 const (
-	// blockSize is the unit, in old bytes from the start of a range, in which
-	// fields are looked for. What is found in a block depends on the old bytes
-	// of its range alone, so it does not matter how a caller cuts copies.
-	blockSize = 1024
-
 	// cachedBlocks is how many blocks are kept, since copies are often short.
 	cachedBlocks = 64
 
@@ -153,13 +148,13 @@ func (p *Predictor) inRange(dst, mark []byte, r *codeRange, lo, hi, oldAt, shift
 		}
 		from, to := max(lo, s.off-shift), min(hi, s.end()-shift)
 		st := stretch{pair: pair, ref: r.ref, shift: s.addr + uint64(shift-s.off), oldAt: oldAt, dst: dst, mark: mark}
-		for b := (from - r.off) / blockSize; b <= (to-1-r.off)/blockSize; b++ {
-			at := r.off + b*blockSize
+		size := scanners[r.kind].block
+		for at := from - (from-r.off)%size; at < to; at += size {
 			sites, err := p.sites(r, at)
 			if err != nil {
 				return err
 			}
-			st.lo, st.hi = max(from, at), min(to, at+blockSize)
+			st.lo, st.hi = max(from, at), min(to, at+size)
 			p.fill(&st, sites, at)
 		}
 	}
@@ -197,21 +192,23 @@ func (p *Predictor) fill(st *stretch, sites []site, at int64) {
 	}
 }
 
-// sites returns the fields of the block of r at old offset at. They are good
-// until the next call.
+// sites returns the fields of the block of r at old offset at. Fields are looked
+// for in blocks, counted from the start of the range. What is found depends on
+// the old bytes of the range alone, so it does not matter how copies are cut.
+// The result is good until the next call.
 func (p *Predictor) sites(r *codeRange, at int64) ([]site, error) {
 	c := &p.blocks[uint64(at)/blockSize%cachedBlocks]
 	if c.at == at {
 		return c.sites, nil
 	}
 	scan := scanners[r.kind]
-	lo, hi := max(r.off, at-scan.before), min(r.end(), at+blockSize+scan.after)
+	lo, hi := max(r.off, at-scan.before), min(r.end(), at+scan.block+scan.after)
 	b, err := p.read(lo, hi)
 	if err != nil {
 		return nil, err
 	}
 	ctx := context{
-		b: b, start: int(at - lo), end: int(min(r.end(), at+blockSize) - lo),
+		b: b, start: int(at - lo), end: int(min(r.end(), at+scan.block) - lo),
 		addr: r.addr + uint64(lo-r.off), first: lo - r.off + r.cut,
 		kind: r.kind, ref: r.ref, low: r.low, high: r.high,
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // programs are the pairs under testdata: NAME.1 and NAME.2.
-var programs = []string{"x86-64", "i386"}
+var programs = []string{"x86-64", "i386", "arm64", "arm", "thumb", "riscv64"}
 
 func program(t testing.TB, name string) (old, new []byte) {
 	t.Helper()
@@ -74,8 +74,12 @@ func TestPredict(t *testing.T) {
 		before, after int
 		digest        string
 	}{
-		"x86-64": {840, 362, "b290cd345a10c9a4"},
-		"i386":   {870, 360, "a0c7f13c256f56ed"},
+		"x86-64":  {840, 362, "48e3d5c0734ce94e"},
+		"i386":    {870, 360, "d0cf71e6671dd66a"},
+		"arm64":   {841, 398, "38b0e01e7a0739d5"},
+		"arm":     {622, 234, "5782188c4ff81e33"},
+		"thumb":   {637, 186, "9ffde2ed599fffeb"},
+		"riscv64": {840, 296, "6e553dbc25aad409"},
 	}
 	for _, name := range programs {
 		old, new := program(t, name)

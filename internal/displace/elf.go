@@ -162,6 +162,10 @@ func codeOf(f *elf.File) (Kind, bool) {
 		return CodeI386, true
 	case elf.EM_AARCH64:
 		return CodeArm64, true
+	case elf.EM_ARM:
+		return CodeThumb, true
+	case elf.EM_RISCV:
+		return CodeRiscv64, f.Class == elf.ELFCLASS64
 	}
 	return 0, false
 }
@@ -204,8 +208,13 @@ func sectionRanges(f *elf.File, s *elf.Section) []codeKind {
 		switch {
 		case s.Flags&elf.SHF_EXECINSTR != 0:
 			if kind, ok := codeOf(f); ok {
+				if kind == CodeThumb && mostlyArm(s) {
+					kind = CodeArm
+				}
 				return by(kind, kind, gotAddress(f))
 			}
+		case f.Machine == elf.EM_ARM && s.Type == shtUnwind:
+			return by(UnwindIndex, UnwindIndex, 0)
 		case s.Name == ".eh_frame":
 			return by(Frames, Frames, 0)
 		case s.Name == ".eh_frame_hdr":
@@ -222,6 +231,22 @@ const (
 	shtRelr   = elf.SectionType(19)
 	shtUnwind = elf.SectionType(0x70000001) // SHT_X86_64_UNWIND, SHT_ARM_EXIDX
 )
+
+// mostlyArm reports whether s, code of 32-bit arm, is rather ARM than Thumb: most
+// instructions of ARM have no condition, which is 14 in the highest bits.
+func mostlyArm(s *elf.Section) bool {
+	b := make([]byte, min(s.Size, 64<<10)&^3)
+	if _, err := s.ReadAt(b, 0); err != nil {
+		return false
+	}
+	n := 0
+	for i := 3; i < len(b); i += 4 {
+		if b[i]>>4 == 14 {
+			n++
+		}
+	}
+	return n > len(b)/4/2
+}
 
 // hashBuckets returns the range of the buckets of a .gnu.hash section.
 func hashBuckets(f *elf.File, s *elf.Section, symbols uint64) []codeKind {

@@ -67,6 +67,12 @@ func Find(old, new Image, copies []Copy) (*Plan, []Copy, error) {
 			return nil, nil, err
 		}
 	}
+	if better, err = follow(p, old.R, new.R, better); err != nil {
+		return nil, nil, err
+	}
+	if p.moves, err = learn(p, old.R, new.R, better); err != nil {
+		return nil, nil, err
+	}
 	last, err := p.try(old.R, new.R, better)
 	if err != nil {
 		return nil, nil, err

@@ -75,12 +75,13 @@ func (l *learner) copy(c Copy, s segment, module int32) error {
 			continue
 		}
 		from, to := max(lo, r.off), min(hi, r.end())
-		for at := from - (from-r.off)%blockSize; at < to; at += blockSize {
+		size := scanners[r.kind].block
+		for at := from - (from-r.off)%size; at < to; at += size {
 			sites, err := l.sites(r, at)
 			if err != nil {
 				return err
 			}
-			b0, b1 := max(from, at), min(to, at+blockSize)
+			b0, b1 := max(from, at), min(to, at+size)
 			l.bytes = resize(l.bytes, int(b1-b0))
 			if err := readAt(l.new, l.bytes, b0+shift); err != nil {
 				return err

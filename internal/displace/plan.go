@@ -20,6 +20,9 @@ const (
 	CodeX64Absolute             // x86-64 at a fixed address: 32-bit addresses, too
 	CodeI386                    // 32-bit x86; the reference is the global offset table
 	CodeArm64                   // arm64
+	CodeRiscv64                 // RISC-V
+	CodeArm                     // ARM
+	CodeThumb                   // Thumb-2
 	Pointers64                  // addresses of 8 bytes
 	Pointers32                  // addresses of 4 bytes
 	Relocations64               // RELA of 64-bit ELF; the reference is the symbol table
@@ -31,6 +34,7 @@ const (
 	SymbolNumbers32             // the same of 32-bit ELF
 	Frames                      // .eh_frame
 	FrameIndex                  // .eh_frame_hdr, which is its own reference
+	UnwindIndex                 // .ARM.exidx
 
 	kinds = iota // how many there are
 )

@@ -23,6 +23,9 @@ const (
 	// realignLargest is the largest table that is matched again, in bytes.
 	realignLargest = 64 << 20
 
+	// followShortest is the shortest move that copies may follow, in bytes.
+	followShortest = 32
+
 	// copyCost is what a copy costs about, in bytes that would be wrong
 	// without it.
 	copyCost = 6
@@ -89,6 +92,92 @@ func joinCopies(copies []Copy) []Copy {
 			out[n-1].Len += c.Len
 		} else {
 			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// follow returns copies with those replaced that a move contradicts, where that
+// pays: what refers to the moved content is predicted at the place that the move
+// says, so it is better copied from there, too.
+func follow(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
+	m, err := newAddressMap(p, copies, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	t := trial{Predictor: newPredictor(m, old, p.oldSize), new: new}
+	var moved []Copy
+	for _, v := range p.moves {
+		moved = append(moved, p.content(v)...)
+	}
+	slices.SortFunc(moved, func(a, b Copy) int { return cmp.Or(cmp.Compare(a.New, b.New), cmp.Compare(a.Old, b.Old)) })
+	var out []Copy
+	rest := copies
+	for _, c := range moved {
+		if len(out) > 0 && c.New < out[len(out)-1].New+out[len(out)-1].Len {
+			continue
+		}
+		before, after := splitCopies(rest, c.New)
+		inside, after := splitCopies(after, c.New+c.Len)
+		now, err := t.wrong(inside, c.Len)
+		if err != nil {
+			return nil, err
+		}
+		then, err := t.wrong([]Copy{c}, c.Len)
+		if err != nil {
+			return nil, err
+		}
+		if then+2*copyCost < now {
+			out = append(append(out, before...), c)
+			rest = after
+		}
+	}
+	return joinCopies(append(out, rest...)), nil
+}
+
+// wrong counts how many of n new bytes are not predicted right by copies.
+func (t *trial) wrong(copies []Copy, n int64) (int, error) {
+	wrong := int(n)
+	for _, c := range copies {
+		t.got, t.is = resize(t.got, int(c.Len)), resize(t.is, int(c.Len))
+		if err := readAt(t.old, t.got, c.Old); err != nil {
+			return 0, err
+		}
+		if err := readAt(t.new, t.is, c.New); err != nil {
+			return 0, err
+		}
+		if err := t.Predict(t.got, nil, c.New, c.Old); err != nil {
+			return 0, err
+		}
+		for i := range t.is {
+			if t.is[i] == t.got[i] {
+				wrong--
+			}
+		}
+	}
+	return wrong, nil
+}
+
+// content returns the content that v moves, as copies. Moves are stated from
+// the first to the last address that is referred to; the content goes on behind
+// it, up to the length of an entry of a table.
+func (p *Plan) content(v move) []Copy {
+	var out []Copy
+	if v.len < followShortest || v.len > realignLargest {
+		return nil
+	}
+	const tail = 15
+	for _, o := range p.old[v.pairKey.old].segments {
+		lo, hi := max(v.piece.old, o.addr), min(v.end()+tail, o.addr+uint64(o.len))
+		if lo >= hi {
+			continue
+		}
+		for _, n := range p.new[v.pairKey.new].segments {
+			from, to := max(lo+v.shift(), n.addr), min(hi+v.shift(), n.addr+uint64(n.len))
+			if from < to {
+				out = append(out, Copy{New: n.off + int64(from-n.addr), Old: o.off + int64(from-v.shift()-o.addr),
+					Len: int64(to - from)})
+			}
 		}
 	}
 	return out
@@ -167,12 +256,13 @@ func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
 	if err := readAt(a.new, is, h.lo); err != nil {
 		return nil, err
 	}
-	for at := h.r.off; at < h.r.end(); at += blockSize {
+	size := scanners[h.r.kind].block
+	for at := h.r.off; at < h.r.end(); at += size {
 		sites, err := a.sites(h.r, at)
 		if err != nil {
 			return nil, err
 		}
-		a.fill(&stretch{pair: h.pair, ref: h.r.ref, oldAt: h.r.off, lo: at, hi: min(at+blockSize, h.r.end()), dst: was},
+		a.fill(&stretch{pair: h.pair, ref: h.r.ref, oldAt: h.r.off, lo: at, hi: min(at+size, h.r.end()), dst: was},
 			sites, at)
 	}
 	patch := bsdiff.Diff(was, suffix.Array(nil, was), is, bsdiff.Options{})

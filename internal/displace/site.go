@@ -11,6 +11,7 @@ type site struct {
 	form   uint8  // what the field is, for marks
 	word   uint64 // the old bytes
 	target uint64 // old address that the field refers to
+	from   uint64 // old address that it counts from, if that is another place than its own; else 0
 }
 
 // Encodings of a target in a field.
@@ -29,6 +30,29 @@ const (
 	encA64Adr   // distance in bytes
 	encA64Page  // distance in pages of 4 KiB
 	encA64Low12 // place in the page, shifted by bias
+
+	encRiscvJal // RISC-V: distances in bytes
+	encRiscvBranch
+	encRiscvShortJump
+	encRiscvShortBranch
+	encRiscvUpper // upper 20 bits of a distance
+	encRiscvLow   // lower 12 bits, from the place that is bias away
+	encRiscvStore // the same in a store
+
+	encArmBranch  // ARM: distance in words
+	encThumbShort // Thumb: distances in bytes
+	encThumbShortCond
+	encThumbBranch
+	encThumbCond
+	encArmLinkage // three, of the words of an entry of the procedure linkage table
+	encArmLinkage1
+	encArmLinkage2
+	encDifference // number of 32 bits: target minus (from + bias)
+	encArmHalf    // lower and upper half of such a number
+	encArmTop
+	encThumbHalf
+	encThumbTop
+	encPrel31 // distance in bytes, 31 bits
 )
 
 // lowestAbsolute is the lowest address that is looked for in code as an absolute
@@ -59,29 +83,36 @@ func (c *context) add(out []site, s site) []site {
 	return append(out, s)
 }
 
-// A scanner finds the sites of a block, in ascending order. It sees as many
-// bytes before and after the block as it asks for, if the range has them.
+// A scanner finds the sites of a block of so many bytes. It sees as many bytes
+// before and after the block as it asks for, if the range has them.
 type scanner struct {
-	before, after int64
-	scan          func(*context, []site) []site
+	block, before, after int64
+	scan                 func(*context, []site) []site
 }
 
+// blockSize is the usual length of a block, in bytes.
+const blockSize = 1024
+
 var scanners = [kinds]scanner{
-	CodeX64:         {x86Before, x86Longest, scanX86},
-	CodeX64Absolute: {x86Before, x86Longest, scanX86},
-	CodeI386:        {x86Before, x86Longest, scanX86},
-	CodeArm64:       {arm64Reach, arm64Reach, scanArm64},
-	Pointers64:      {8, 8, scanPointers64},
-	Pointers32:      {4, 4, scanPointers32},
-	Relocations64:   {rela64Size, rela64Size, scanRela64},
-	Relocations32:   {rel32Size, rel32Size, scanRel32},
-	PackedRelocs64:  {8, 8, scanRelr64},
-	Symbols64:       {symbol64Size, symbol64Size, scanSymbols64},
-	Symbols32:       {symbol32Size, symbol32Size, scanSymbols32},
-	SymbolNumbers64: {4, 4, scanIndexes64},
-	SymbolNumbers32: {4, 4, scanIndexes32},
-	Frames:          {frameBefore, frameLongest + 8, scanFrames},
-	FrameIndex:      {4, 4, scanFrameIndex},
+	CodeX64:         {blockSize, x86Before, x86Longest, scanX86},
+	CodeX64Absolute: {blockSize, x86Before, x86Longest, scanX86},
+	CodeI386:        {blockSize, x86Before, x86Longest, scanX86},
+	CodeArm64:       {blockSize, arm64Reach, arm64Reach, scanArm64},
+	CodeRiscv64:     {blockSize, riscvReach, riscvReach, scanRiscv},
+	CodeArm:         {4 * blockSize, armReach, 8, scanArm},
+	CodeThumb:       {4 * blockSize, armReach, 4, scanThumb},
+	Pointers64:      {blockSize, 8, 8, scanPointers64},
+	Pointers32:      {blockSize, 4, 4, scanPointers32},
+	Relocations64:   {blockSize, rela64Size, rela64Size, scanRela64},
+	Relocations32:   {blockSize, rel32Size, rel32Size, scanRel32},
+	PackedRelocs64:  {blockSize, 8, 8, scanRelr64},
+	Symbols64:       {blockSize, symbol64Size, symbol64Size, scanSymbols64},
+	Symbols32:       {blockSize, symbol32Size, symbol32Size, scanSymbols32},
+	SymbolNumbers64: {blockSize, 4, 4, scanIndexes64},
+	SymbolNumbers32: {blockSize, 4, 4, scanIndexes32},
+	Frames:          {blockSize, frameBefore, frameLongest + 8, scanFrames},
+	FrameIndex:      {blockSize, 4, 4, scanFrameIndex},
+	UnwindIndex:     {blockSize, 8, 8, scanUnwindIndex},
 }
 
 // predictSite returns the bytes of a field that lies at the new address addr,
@@ -94,6 +125,8 @@ func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (wo
 	switch s.enc {
 	case encRel32:
 		word = uint64(uint32(t - addr - uint64(int64(s.bias))))
+	case encPrel31:
+		word = s.word&(1<<31) | (t-addr)&(1<<31-1)
 	case encBack32:
 		word = uint64(uint32(addr - t))
 	case encAbs32:
@@ -103,8 +136,17 @@ func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (wo
 	case encBase32, encIndex32, encLength:
 		return m.predictTied(s, pr, ref, t, how)
 	default:
+		predict := predictArm64
+		switch {
+		case s.enc >= encDifference:
+			return m.predictDifference(s, pr, t, how)
+		case s.enc >= encArmBranch:
+			predict = predictArm
+		case s.enc >= encRiscvJal:
+			predict = predictRiscv
+		}
 		var ok bool
-		if word, ok = predictArm64(s, t, addr); !ok {
+		if word, ok = predict(s, t, addr); !ok {
 			return s.word, MarkUnknown
 		}
 	}
@@ -133,6 +175,20 @@ func (m *addressMap) predictTied(s *site, pr *pair, ref, t uint64, how uint8) (u
 	return uint64(uint32((t-base)/size<<low)) | s.word&(1<<low-1), how
 }
 
+// predictDifference does so for numbers to which an instruction elsewhere adds
+// its own address. Without such one they are addresses.
+func (m *addressMap) predictDifference(s *site, pr *pair, t uint64, how uint8) (uint64, uint8) {
+	v := uint32(t)
+	if s.from != 0 {
+		from, also := m.moved(pr, s.from)
+		if also == MarkUnknown {
+			return s.word, also
+		}
+		v -= uint32(from) + uint32(s.bias)
+	}
+	return predictArmValue(s, v), how
+}
+
 // read returns the target of a field that holds word at the new address addr;
 // base is where the reference of its range has gone. It is the inverse of
 // predictSite, for those fields that have one target.
@@ -152,6 +208,14 @@ func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 		return base + word>>low*size, true
 	case encLength:
 		return 0, false
+	}
+	switch {
+	case s.enc == encPrel31:
+		return addr + uint64(signExtend(uint32(word), 31)), true
+	case s.enc >= encArmBranch:
+		return s.readArm(uint32(word), addr)
+	case s.enc >= encRiscvJal:
+		return s.readRiscv(uint32(word), addr)
 	}
 	return s.readArm64(uint32(word), addr)
 }

@@ -240,3 +240,17 @@ func scanFrames(c *context, out []site) []site {
 	}
 	return out
 }
+
+// scanUnwindIndex finds the fields of .ARM.exidx: pairs of a distance to a function and
+// one to what unwinds it, which is stated in place if the highest bit is set.
+func scanUnwindIndex(c *context, out []site) []site {
+	for i := c.firstRecord(4); i < c.end; i += 4 {
+		w, ok := c.u32(i)
+		t := c.addr + uint64(i) + uint64(signExtend(w, 31))
+		if !ok || w>>31 == 1 || w == 1 || !c.inside(t) {
+			continue
+		}
+		out = c.add(out, site{at: int32(i), enc: encPrel31, size: 4, form: formRel, word: uint64(w), target: t})
+	}
+	return out
+}
