@@ -42,7 +42,8 @@ decimal number means nothing. If both mean something, as with 1, both are shown.
 digits that start with 0, or stand in a list of such, are hexadecimal. A positive decimal
 number that means nothing while the negative one does is read as that, and a note says so.
 
-A number that is not known is taken apart all the same.`,
+A number that is not known is taken apart all the same. doc/troubleshooting.md starts
+from what people see, and says what to do.`,
 	Example: `
 $ adu-result -1870659576
 -1870659576: extendedResultCode 0x90800008 (signed -1870659576, unsigned 2424307720)
