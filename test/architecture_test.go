@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"digest"},
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc"},
 	{"swu", "extfs", "bsdiff"},
-	{"pamz", "displace"},
+	{"pamz", "content", "displace"},
 	{"plan", "manifest", "diffapi"},
 	{"deploy"},
 }

@@ -29,8 +29,9 @@ const (
 // that stop at the end of their stream leave the rest to be seen.
 type source struct {
 	*bufio.Reader
-	r   io.Reader
-	err error // first error of r other than io.EOF
+	r    io.Reader
+	read int64 // bytes that r has given
+	err  error // first error of r other than io.EOF
 }
 
 func newSource(r io.Reader) *source {
@@ -45,6 +46,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (s *source) fill(p []byte) (int, error) {
 	n, err := s.r.Read(p)
+	s.read += int64(n)
 	if err != nil && err != io.EOF && s.err == nil {
 		s.err = err
 	}

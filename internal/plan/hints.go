@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"swudelta/internal/content"
 	"swudelta/internal/extfs"
 	"swudelta/internal/layout"
 )
@@ -197,22 +198,22 @@ func (h *hints) inOrder(material []piece) [][]piece {
 	return out
 }
 
-// layoutOf returns the layout of a payload: the given one, or what the image
+// layoutOf returns the layout of a view: the given one, or what the image
 // itself says. A layout is a hint, so an image that cannot be read has none.
-func (m *maker) layoutOf(p *payload, given map[string]*layout.Layout, side string) *layout.Layout {
-	if l := given[p.name]; l != nil {
-		if l.Size != int64(len(p.data)) {
-			m.notef("the layout of %s %q is for an image of %d bytes, not %d: left out", side, p.name, l.Size, len(p.data))
+func (m *maker) layoutOf(v *content.View, given map[string]*layout.Layout, side string) *layout.Layout {
+	if l := given[v.Member.Name]; l != nil {
+		if l.Size != int64(len(v.Data)) {
+			m.notef("the layout of %s %q is for an image of %d bytes, not %d: left out", side, v.Member.Name, l.Size, len(v.Data))
 			return nil
 		}
 		return l
 	}
-	if !extfs.Detect(p.data[:min(len(p.data), 4096)]) {
+	if !extfs.Detect(v.Data[:min(len(v.Data), 4096)]) {
 		return nil
 	}
-	l, err := extfs.Scan(bytes.NewReader(p.data), int64(len(p.data)), extfs.Options{NoDigests: true})
+	l, err := extfs.Scan(bytes.NewReader(v.Data), int64(len(v.Data)), extfs.Options{NoDigests: true})
 	if err != nil {
-		m.notef("%s %q looks like an ext2, ext3 or ext4 image, but: %v", side, p.name, err)
+		m.notef("%s %q looks like an ext2, ext3 or ext4 image, but: %v", side, v.Member.Name, err)
 		return nil
 	}
 	return l

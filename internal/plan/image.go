@@ -4,6 +4,7 @@ package plan
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math"
 	"runtime/debug"
@@ -12,6 +13,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
+	"swudelta/internal/content"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
 )
@@ -30,8 +32,8 @@ const (
 	tableChunk = 8 << 20
 )
 
-// image returns the item that makes the content of p, which has the given
-// digest, from payloads of the source:
+// image returns the item that makes the content of a view of the target, which has the
+// given digest, from views of the source:
 //
 //	image  = nested(packs, base = source content ++ fresh bytes ++ patches)
 //	packs  = one chunk: nested(table, base ++ pack 1 ++ pack 2 ...)
@@ -40,18 +42,18 @@ const (
 //
 // So packs, with the deltas in it, is nothing but recipes, and shrinks as a whole. What a
 // recipe only reads is a part without a digest: the library would not look at it.
-func (m *maker) image(p *payload, sum digest.SHA256, from []*payload, budget int) (*pamz.Item, error) {
+func (m *maker) image(v *content.View, sum digest.SHA256, from []*candidate, budget int) (*pamz.Item, error) {
 	old, err := m.oldSide(from)
 	if err != nil {
 		return nil, err
 	}
-	target := p.data
-	idx := m.index
-	if len(old.data) != len(idx.data) || len(from) != len(m.old) {
-		idx = newIndex(old.data)
+	target := v.Data
+	idx := from[0].index
+	if len(from) > 1 {
+		idx = newIndex(old.data, old.zeros)
 	}
-	d := divide(idx, target, thresholds{copy: m.shortest, zero: 128 << 10, repeat: 8 << 10})
-	h := newHints(old.objects, objects(m.layoutOf(p, m.TargetLayouts, "target"), 0, len(target)))
+	d := divide(idx, target, spans(v.Zeros), thresholds{copy: m.shortest, zero: 128 << 10, repeat: 8 << 10})
+	h := newHints(old.objects, objects(m.layoutOf(v, m.TargetLayouts, "target"), 0, len(target)))
 	made, err := m.matchPacks(idx, target, d, h, budget)
 	if err != nil {
 		return nil, err
@@ -161,34 +163,24 @@ func (m *maker) graph(target []byte, sum digest.SHA256, old *side, pieces []piec
 // side is the old side of an image: what the source has, end to end.
 type side struct {
 	data    []byte
+	zeros   []span // long runs of zeros in data, sorted
 	items   []*pamz.Item
 	objects []object
 }
 
-func (m *maker) oldSide(from []*payload) (*side, error) {
+func (m *maker) oldSide(from []*candidate) (*side, error) {
 	s := &side{}
 	var readers []io.Reader
 	at := 0
-	for _, p := range from {
-		data := p.data
-		item := pamz.NewPart(p.length, pamz.CopySource(p.offset))
-		if p.stored != codec.KindPlain {
-			// A device stages what a region covers in a temporary file; without it,
-			// it would keep every range that is referred to in memory. A region
-			// cannot reach beyond 2 GiB.
-			recipe := pamz.GzDecompression(item)
-			if p.stored == codec.KindZstd {
-				recipe = pamz.ZstdDecompression(item)
-			}
-			full := pamz.NewPart(int64(len(data)), recipe)
-			data = data[:min(len(data), maxNumber)]
-			item = pamz.NewPart(int64(len(data)), pamz.Region(full, 0, int64(len(data))))
+	for _, c := range from {
+		s.items = append(s.items, m.partItems(c.View)...)
+		s.objects = append(s.objects, objects(m.layoutOf(c.View, m.SourceLayouts, "source"), at, len(c.Data))...)
+		for _, z := range spans(c.Zeros) {
+			s.zeros = append(s.zeros, span{at + z.from, at + z.to})
 		}
-		s.items = append(s.items, item)
-		s.objects = append(s.objects, objects(m.layoutOf(p, m.SourceLayouts, "source"), at, len(data))...)
-		readers = append(readers, bytes.NewReader(data))
-		s.data = data
-		at += len(data)
+		readers = append(readers, bytes.NewReader(c.Data))
+		s.data = c.Data
+		at += len(c.Data)
 	}
 	if len(from) > 1 {
 		var err error
@@ -199,12 +191,59 @@ func (m *maker) oldSide(from []*payload) (*side, error) {
 	return s, nil
 }
 
-func digestOf(in Input, offset, length int64) (digest.SHA256, error) {
-	sum, n, err := digest.SumReader(io.NewSectionReader(in, offset, length))
-	if err == nil && n != length {
-		err = io.ErrUnexpectedEOF
+// partItems returns the items that make the content of a view of the source. A device
+// stages what a region covers in a temporary file; without it, it would keep every
+// range that is referred to in memory. A region has limits, so long content
+// takes more than one.
+func (m *maker) partItems(v *content.View) (items []*pamz.Item) {
+	for _, p := range v.Parts {
+		item := pamz.NewPart(p.Len, pamz.CopySource(p.Off))
+		recipe := pamz.GzDecompression
+		switch p.Kind {
+		case codec.KindPlain:
+			items = append(items, item)
+			continue
+		case codec.KindZstd:
+			recipe = pamz.ZstdDecompression
+		}
+		for at := int64(0); at < p.Size; at += m.maxRegion {
+			n := min(p.Size-at, m.maxRegion)
+			items = append(items, pamz.NewPart(n, pamz.Region(pamz.NewPart(p.Size, recipe(item)), at, n)))
+		}
 	}
-	return sum, err
+	return items
+}
+
+// reachable returns the view without what no region can reach: a stream's content beyond
+// twice the greatest number, and what follows.
+func (m *maker) reachable(v *content.View) *content.View {
+	end := int64(0)
+	for i, p := range v.Parts {
+		if limit := 2 * m.maxRegion; p.Kind != codec.KindPlain && p.Size > limit {
+			short := *v
+			short.Parts = append(slices.Clone(v.Parts[:i]), p)
+			short.Parts[i].Size = limit
+			short.Data = v.Data[:end+limit]
+			short.Zeros = nil
+			for _, z := range v.Zeros {
+				if z.Len = min(z.Len, end+limit-z.Off); z.Len > 0 {
+					short.Zeros = append(short.Zeros, z)
+				}
+			}
+			m.notef("source%s: the device reaches no more than the first %d bytes of the content of %d: what follows is not looked at",
+				memberName(v.Member), end+limit, len(v.Data))
+			return &short
+		}
+		end += p.Size
+	}
+	return v
+}
+
+func memberName(m *content.Member) string {
+	if m.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" member %q", m.Name)
 }
 
 // staged makes forward-only content random access: the device computes the

@@ -83,6 +83,7 @@ func anchors(data []byte, from, to, zeros int, each func([]anchor) (next int)) {
 // index finds windows of the old side by their key.
 type index struct {
 	data  []byte
+	zeros []span // long runs of zeros, sorted: they need not be read
 	shift uint
 	slots []uint64 // check bits above, position below; 0: empty
 }
@@ -94,10 +95,10 @@ const (
 
 // newIndex indexes the anchors of data. Of windows with equal content it keeps
 // the first few.
-func newIndex(data []byte) *index {
-	log := max(bits.Len(uint(len(data)>>anchorBits)), 8)
-	x := &index{data: data, shift: uint(64 - log), slots: make([]uint64, 1<<log+ways)}
-	anchors(data, 0, len(data), anchorBits, func(batch []anchor) int {
+func newIndex(data []byte, zeros []span) *index {
+	log := max(bits.Len(uint((len(data)-total(zeros, span.len))>>anchorBits)), 8)
+	x := &index{data: data, zeros: zeros, shift: uint(64 - log), slots: make([]uint64, 1<<log+ways)}
+	add := func(batch []anchor) int {
 		x.touch(batch)
 		for _, a := range batch {
 			i, check := x.place(a.key)
@@ -109,8 +110,24 @@ func newIndex(data []byte) *index {
 			}
 		}
 		return 0
-	})
+	}
+	eachStretch(zeros, 0, len(data), func(from, to int) { anchors(data, from, to, anchorBits, add) })
 	return x
+}
+
+// eachStretch calls each for what long runs of zeros leave of the bytes from ... to, with
+// as much of the zeros on both sides as windows can have.
+func eachStretch(zeros []span, from, to int, each func(from, to int)) {
+	i, _ := slices.BinarySearchFunc(zeros, from, func(z span, at int) int { return cmp.Compare(z.to, at+1) })
+	for ; i < len(zeros) && zeros[i].from < to; i++ {
+		if end := min(zeros[i].from+windowSize, zeros[i].to, to); zeros[i].from > from {
+			each(from, end)
+		}
+		from = max(from, zeros[i].to-windowSize)
+	}
+	if from < to {
+		each(from, to)
+	}
 }
 
 // touch reads the slots of anchors that are about to be looked up. They lie far
@@ -181,8 +198,9 @@ type division struct {
 	places []piece // off is near the place in the old side; by at; none where pieces keep their order
 }
 
-// divide cuts the target into long runs that need no pack, and the rest.
-func divide(old *index, target []byte, t thresholds) *division {
+// divide cuts the target, some of whose zeros are known, into long runs that need no pack,
+// and the rest.
+func divide(old *index, target []byte, zeros []span, t thresholds) *division {
 	d := &division{}
 	gap := func(from, to int) {
 		done := from
@@ -203,7 +221,7 @@ func divide(old *index, target []byte, t thresholds) *division {
 		rest(to)
 	}
 	done := 0
-	zeroRuns(target, t.zero, func(at, n int) {
+	zeroRuns(target, zeros, t.zero, func(at, n int) {
 		gap(done, at)
 		d.pieces = append(d.pieces, piece{from: fromZero, at: at, n: n})
 		done = at + n
@@ -254,21 +272,35 @@ func (d *division) zero(runs []span) {
 	d.pieces = out
 }
 
-// zeroRuns calls each for every run of at least least zeros.
-func zeroRuns(data []byte, least int, each func(at, n int)) {
+// zeroRuns calls each for every run of at least least zeros. Those that are known are
+// not read.
+func zeroRuns(data []byte, known []span, least int, each func(at, n int)) {
 	const word = 8
 	done := 0
+	// skip returns the end of the known run that at lies in, or at.
+	skip := func(at int) int {
+		for len(known) > 0 && known[0].to <= at {
+			known = known[1:]
+		}
+		if len(known) > 0 && known[0].from <= at {
+			return known[0].to
+		}
+		return at
+	}
 	for p := 0; p+word <= len(data); {
-		if binary.LittleEndian.Uint64(data[p:]) != 0 {
+		to := skip(p)
+		from := p
+		if to > p {
+			from = max(known[0].from, done)
+		} else if binary.LittleEndian.Uint64(data[p:]) != 0 {
 			p += least - word // a run that is long enough has a word at one of these places
 			continue
 		}
-		from, to := p, p+word
 		for from > done && data[from-1] == 0 {
 			from--
 		}
 		for to+word <= len(data) && binary.LittleEndian.Uint64(data[to:]) == 0 {
-			to += word
+			to = max(skip(to), to+word)
 		}
 		for to < len(data) && data[to] == 0 {
 			to++

@@ -82,7 +82,7 @@ func TestDivide(t *testing.T) {
 	old := random(1, 4<<20)
 	target := edits(old)
 	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
-	pieces := divide(newIndex(old), target, limits).pieces
+	pieces := divide(newIndex(old, nil), target, nil, limits).pieces
 	checkPieces(t, old, target, pieces)
 	k := len(old) / 8
 	for _, c := range []struct {
@@ -118,7 +118,7 @@ func TestDivideDegenerate(t *testing.T) {
 		{"zeros between", make([]byte, 1<<20), bytes.Repeat(append(make([]byte, 20000), 1), 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkPieces(t, c.old, c.target, divide(newIndex(c.old), c.target, limits).pieces)
+			checkPieces(t, c.old, c.target, divide(newIndex(c.old, nil), c.target, nil, limits).pieces)
 		})
 	}
 }
@@ -143,14 +143,14 @@ func FuzzDivide(f *testing.F) {
 				target = append(target, random(seed, n)...)
 			}
 		}
-		checkPieces(t, old, target, divide(newIndex(old), target, thresholds{copy: 40, zero: 16, repeat: 40}).pieces)
+		checkPieces(t, old, target, divide(newIndex(old, nil), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}).pieces)
 	})
 }
 
 func TestMakePacks(t *testing.T) {
 	old := random(1, 8<<20)
 	target := slices.Concat(scatter(old[4<<20:]), random(9, 1<<20), scatter(old[:4<<20]))
-	idx := newIndex(old)
+	idx := newIndex(old, nil)
 	pieces := []piece{{from: fromPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
 		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), budget, 1.2)
@@ -187,6 +187,6 @@ func BenchmarkDivide(b *testing.B) {
 	target := edits(old)
 	b.SetBytes(int64(len(old) + len(target)))
 	for b.Loop() {
-		divide(newIndex(old), target, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
+		divide(newIndex(old, nil), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
 	}
 }

@@ -89,7 +89,7 @@ func TestAskWeak(t *testing.T) {
 		strays = append(strays, unit{piece: piece{at: at, n: placeUnit}})
 	}
 	v := make([]votes, len(strays))
-	askWeak(old, target, []piece{{n: len(target)}}, [][]unit{strays}, v)
+	askWeak(newIndex(old, nil), target, []piece{{n: len(target)}}, [][]unit{strays}, v)
 	for i, o := range v {
 		if known := o != (votes{}); known != (i < n/placeUnit) || known && !near(o[0].move, from) {
 			t.Errorf("unit %d: %+v", i, o)

@@ -108,7 +108,7 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 		return []*pack{{material: material, ranges: []span{{0, len(old.data)}}}}
 	}
 	budget -= budget / 20 // for what was not expected
-	a := arrange(h.inOrder(material), v, func(strays [][]unit) { askWeak(old.data, target, material, strays, v) })
+	a := arrange(h.inOrder(material), v, func(strays [][]unit) { askWeak(old, target, material, strays, v) })
 	// The device holds the table while it makes packs.
 	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.lost))*pamz.StockItem, budget/2)
 	n := int(float64(load)*(1+oldShare))/budget + 1
@@ -181,7 +181,7 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 func withoutZeros(target []byte, material []piece) (rest []piece, zeros []span) {
 	for _, m := range material {
 		done := m.at
-		zeroRuns(target[m.at:m.end()], leastMoved, func(at, n int) {
+		zeroRuns(target[m.at:m.end()], nil, leastMoved, func(at, n int) {
 			at += m.at
 			if done < at {
 				rest = append(rest, piece{at: done, n: at - done})
@@ -311,6 +311,11 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 			}
 		})
 		look(done, m.end())
+	}
+	for _, z := range old.zeros {
+		for b := (z.from + blockSize - 1) / blockSize; b < z.to/blockSize; b++ {
+			used[b] = true
+		}
 	}
 	for b := 0; b < len(used); b++ {
 		from := b

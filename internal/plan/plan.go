@@ -21,10 +21,11 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 
+	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
+	"swudelta/internal/content"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
@@ -32,10 +33,7 @@ import (
 )
 
 // Input is one side of the update.
-type Input struct {
-	io.ReaderAt
-	Size int64 // bytes
-}
+type Input = content.Input
 
 // Defaults of Options, in bytes.
 const (
@@ -84,6 +82,10 @@ const (
 	leastCopy = 4 << 10
 )
 
+// packShare is the part of Memory that both sides of a pack take, at most: matching
+// needs nine bytes for each byte of an old side that it sorts.
+const packShare = 8
+
 // minPack is the smallest useful sum of both sides of a pack, in bytes.
 const minPack = 1 << 20
 
@@ -119,10 +121,10 @@ type maker struct {
 	Options
 	source, target Input
 	sourceSum      *digest.Writer // of all of source
-	old            []*payload
-	index          *index // of the content of all of old, end to end
+	candidates     []*candidate   // views of the source's members
 	effort         effort
-	shortest       int // run of the old side that becomes an entry of the table, in bytes
+	shortest       int   // run of the old side that becomes an entry of the table, in bytes
+	maxRegion      int64 // the greatest offset and length of a region
 	result         Result
 }
 
@@ -139,6 +141,10 @@ func (m *maker) explainf(format string, args ...any) {
 // Make makes a delta of profile 1.0: PAMZ version 0, little endian. It was
 // checked against the rules of the device, applied to source, and gave target.
 func Make(source, target Input, o Options) (*Result, error) {
+	return newMaker(source, target, o).make()
+}
+
+func newMaker(source, target Input, o Options) *maker {
 	if o.DeviceMemory == 0 {
 		o.DeviceMemory = DefaultDeviceMemory
 	}
@@ -148,7 +154,11 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	m := &maker{Options: o, source: source, target: target, shortest: goodCopy, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
+	return &maker{Options: o, source: source, target: target, shortest: goodCopy, maxRegion: maxNumber, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
+}
+
+func (m *maker) make() (*Result, error) {
+	source, target := m.source, m.target
 	if source.Size == 0 {
 		return nil, fault.Dataf("the source is empty: a device cannot apply a delta to nothing")
 	}
@@ -167,33 +177,33 @@ func Make(source, target Input, o Options) (*Result, error) {
 	if source.Size == target.Size && m.result.SourceSHA256 == m.result.TargetSHA256 {
 		return nil, fault.Dataf("source and target are the same")
 	}
-	if m.old, err = m.openPayloads(source, m.openOld); err != nil {
-		return nil, fmt.Errorf("source: %w", err)
-	}
-	// Small members serve nobody but would make a second copy of the large one.
-	if large := slices.DeleteFunc(slices.Clone(m.old), func(p *payload) bool { return len(p.data) < smallMember }); len(large) > 0 {
-		m.old = large
-	}
-	m.index = newIndexOf(m.old)
-	members, err := m.openPayloads(target, m.openNew)
+	members, err := m.open()
 	if err != nil {
-		return nil, fmt.Errorf("target: %w", err)
+		return nil, err
 	}
 	if err := m.fit(members); err != nil {
 		return nil, err
 	}
+	m.warnLarge(members)
 	if n := int64(len(m.result.Delta)); n >= target.Size {
 		return &m.result, fault.Dataf("%w: %d bytes for %d", ErrNotSmaller, n, target.Size)
 	}
 	return &m.result, nil
 }
 
+// greatestBudget returns how many bytes both sides of a pack may have at most. More than
+// the device has is of no use, more than a share of Memory takes too much of it
+// here, and more than bsdiff.MaxSize has no patch.
+func (m *maker) greatestBudget() int64 {
+	return min(m.DeviceMemory-processMemory, max(m.Memory/packShare, DefaultDeviceMemory), bsdiff.MaxSize)
+}
+
 // fit makes the delta, with packs that are small enough for the device. What it
 // costs there is known only in the end, so a delta that needs too much memory is
 // made again with smaller packs, and one that needs too much temporary space with
 // shorter runs left out of packs.
-func (m *maker) fit(members []*payload) error {
-	budget := m.DeviceMemory - processMemory
+func (m *maker) fit(members []*target) error {
+	budget := m.greatestBudget()
 	for {
 		if budget < minPack {
 			return fault.Dataf("%w: no delta can be applied in %d bytes of memory", ErrDevice, m.DeviceMemory)
@@ -233,7 +243,7 @@ func (m *maker) fit(members []*payload) error {
 
 // chunks returns the chunk table of the delta: large members of the target, and
 // what lies between them.
-func (m *maker) chunks(members []*payload, budget int) ([]*pamz.Item, error) {
+func (m *maker) chunks(members []*target, budget int) ([]*pamz.Item, error) {
 	var chunks []*pamz.Item
 	done := int64(0)
 	between := func(to int64) error {
@@ -248,19 +258,24 @@ func (m *maker) chunks(members []*payload, budget int) ([]*pamz.Item, error) {
 		done = to
 		return nil
 	}
-	for _, p := range members {
-		if p.length < smallMember && p.name != "" {
+	for _, t := range members {
+		if t.same == nil && t.view == nil {
 			continue
 		}
-		if err := between(p.offset); err != nil {
+		if err := between(t.Off); err != nil {
 			return nil, err
 		}
-		item, err := m.member(p, budget)
+		item, err := m.member(t, budget)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.describe(), err)
+			return nil, fmt.Errorf("%s: %w", t.describe(), err)
 		}
+		whole, err := encode(t.Len, item.SHA256, m.source.Size, item)
+		if err != nil {
+			return nil, err
+		}
+		t.cost = whole.Length
 		chunks = append(chunks, item)
-		done = p.offset + p.length
+		done = t.End()
 	}
 	if err := between(m.target.Size); err != nil {
 		return nil, err
@@ -269,76 +284,31 @@ func (m *maker) chunks(members []*payload, budget int) ([]*pamz.Item, error) {
 }
 
 // member returns the chunk that makes one member of the target.
-func (m *maker) member(p *payload, budget int) (*pamz.Item, error) {
+func (m *maker) member(t *target, budget int) (*pamz.Item, error) {
 	sum := m.result.TargetSHA256
-	if p.length != m.target.Size {
+	if t.Len != m.target.Size {
 		var err error
-		if sum, err = digestOf(m.target, p.offset, p.length); err != nil {
+		if sum, err = digestOf(t.Member); err != nil {
 			return nil, err
 		}
 	}
-	inner := sum
-	if p.stored != codec.KindPlain {
-		inner = digest.Sum(p.data)
+	if t.same != nil {
+		m.explainf("%s: unchanged, as it is stored", t.describe())
+		m.result.Copied += t.Len
+		return pamz.NewItem(t.Len, sum, pamz.CopySource(t.same.Off)), nil
 	}
-	content, err := m.image(p, inner, m.choose(p), budget)
+	inner := sum
+	if t.view.Opened() {
+		inner = t.view.Sum()
+	}
+	content, err := m.image(t.view, inner, m.choose(t.view), budget)
 	if err != nil {
 		return nil, err
 	}
-	if p.stored == codec.KindPlain {
+	if !t.view.Opened() {
 		return content, nil
 	}
-	return pamz.NewItem(p.length, sum, pamz.ZstdCompression(content, 1, 5, canonicalLevel)), nil
-}
-
-// choose returns the payloads of the source that serve p: the one with the same
-// name but for versions and compression, and those that share content with it.
-func (m *maker) choose(p *payload) []*payload {
-	if len(m.old) == 1 {
-		return m.old
-	}
-	hits := make([]int, len(m.old))
-	sum := 0
-	ends := make([]int, len(m.old))
-	at := 0
-	for i, q := range m.old {
-		at += len(q.data)
-		ends[i] = at
-	}
-	anchors(p.data, 0, len(p.data), sparseBits, func(batch []anchor) int {
-		m.index.touch(batch)
-		for _, a := range batch {
-			m.index.lookup(p.data, a, func(oldEnd int) bool {
-				i, _ := slices.BinarySearch(ends, oldEnd)
-				hits[i]++
-				sum++
-				return false
-			})
-		}
-		return 0
-	})
-	var out []*payload
-	for i, q := range m.old {
-		if hits[i] > sum/64 || pattern(q.name) == pattern(p.name) {
-			out = append(out, q)
-		}
-	}
-	if len(out) == 0 {
-		out = m.old[:1]
-	}
-	return out
-}
-
-// newIndexOf indexes the content of payloads, put end to end.
-func newIndexOf(list []*payload) *index {
-	if len(list) == 1 {
-		return newIndex(list[0].data)
-	}
-	var all []byte
-	for _, p := range list {
-		all = append(all, p.data...)
-	}
-	return newIndex(all)
+	return pamz.NewItem(t.Len, sum, pamz.ZstdCompression(content, 1, 5, canonicalLevel)), nil
 }
 
 // verify holds the delta against the rules of the device and its limits, and

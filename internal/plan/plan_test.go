@@ -45,7 +45,7 @@ func options(t testing.TB) Options {
 	}
 }
 
-func input(b []byte) Input { return Input{bytes.NewReader(b), int64(len(b))} }
+func input(b []byte) Input { return Input{ReaderAt: bytes.NewReader(b), Size: int64(len(b))} }
 
 func gzipped(t testing.TB, b []byte) []byte {
 	var out bytes.Buffer
@@ -170,8 +170,6 @@ func TestMakeRefuses(t *testing.T) {
 	noTmp.DeviceTmp = 1000
 	old := random(1, 1<<20)
 	good := archive(t, member{"sw-description", []byte("x")}, member{"a.gz", gzipped(t, old)})
-	bad := gzipped(t, old)
-	bad[len(bad)/2] ^= 1
 	for _, c := range []struct {
 		name           string
 		source, target []byte
@@ -184,7 +182,6 @@ func TestMakeRefuses(t *testing.T) {
 		{"not smaller", old, random(2, 5000), o, "not smaller"},
 		{"truncated SWU", good[:len(good)/2], old, o, "source"},
 		{"truncated target", old, good[:len(good)/2], o, "target"},
-		{"corrupt gzip", archive(t, member{"sw-description", []byte("x")}, member{"a.gz", bad}), old, o, `member "a.gz"`},
 		{"too little memory", old, edits(old), small, "device"},
 		{"too little temporary space", gzipped(t, old), edits(old), noTmp, "temporary space"},
 	} {

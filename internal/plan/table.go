@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"io"
 	"slices"
 
 	"swudelta/internal/digest"
@@ -116,7 +117,13 @@ func (t *tableBuilder) chunks() (out []*pamz.Item) {
 			k++
 		}
 		whole := pamz.Chain(list[:k]...)
-		chunk := pamz.NewItem(n, digest.Sum(t.target[at:at+int(n)]), whole.Recipe)
+		sum, zero := digest.SHA256{}, k == 1 && list[0].Recipe.Op == pamz.OpAllZero
+		if zero {
+			sum = zeroSum(n)
+		} else {
+			sum = digest.Sum(t.target[at : at+int(n)])
+		}
+		chunk := pamz.NewItem(n, sum, whole.Recipe)
 		if k > 1 {
 			chunk.Recipe = pamz.Region(whole, 0, n)
 		}
@@ -124,4 +131,14 @@ func (t *tableBuilder) chunks() (out []*pamz.Item) {
 		list, at = list[k:], at+int(n)
 	}
 	return out
+}
+
+// zeroSum returns the digest of n zeros.
+func zeroSum(n int64) digest.SHA256 {
+	w := digest.NewWriter(io.Discard)
+	zeros := make([]byte, min(n, 64<<10))
+	for ; n > 0; n -= int64(len(zeros)) {
+		w.Write(zeros[:min(n, int64(len(zeros)))])
+	}
+	return w.Sum()
 }

@@ -27,7 +27,7 @@ const (
 // askWeak adds to votes what shorter windows say about strays: code whose addresses
 // have changed has hardly an anchor in common with what it was. A window counts only if
 // the old side has it in one place, or in some that are near each other.
-func askWeak(old, target []byte, material []piece, strays [][]unit, v []votes) {
+func askWeak(old *index, target []byte, material []piece, strays [][]unit, v []votes) {
 	var units []unit
 	for _, s := range strays {
 		for _, u := range s {
@@ -39,7 +39,7 @@ func askWeak(old, target []byte, material []piece, strays [][]unit, v []votes) {
 	if total(units, func(u unit) int { return u.n }) < total(material, pieceLen)/worthAsking {
 		return
 	}
-	x := newWeakIndex(old)
+	x := newWeakIndex(old.data, old.zeros)
 	var moves []int
 	for _, u := range units {
 		moves = moves[:0]
@@ -47,7 +47,7 @@ func askWeak(old, target []byte, material []piece, strays [][]unit, v []votes) {
 		x.each(target, u.at, u.end(), func(at int, slot *uint32) {
 			place := int(*slot)
 			move := place - at
-			if place <= ambiguous || move == last && at < end || !bytes.Equal(old[place:place+weakWindow], target[at:at+weakWindow]) {
+			if place <= ambiguous || move == last && at < end || !bytes.Equal(old.data[place:place+weakWindow], target[at:at+weakWindow]) {
 				return
 			}
 			last, end = move, at+weakWindow // what it shares with the next is no second voter
@@ -78,17 +78,19 @@ type weakIndex struct {
 // ambiguous is the offset of what lies in places that are far from each other.
 const ambiguous = 1
 
-func newWeakIndex(old []byte) *weakIndex {
+func newWeakIndex(old []byte, zeros []span) *weakIndex {
 	log := bits.Len(uint(len(old)) >> weakBits)
 	x := &weakIndex{log: log, slots: make([]uint32, 1<<log)}
-	x.each(old, 0, int(min(int64(len(old)), math.MaxUint32)), func(at int, slot *uint32) {
+	add := func(at int, slot *uint32) {
 		switch place := int(*slot); {
 		case place == 0:
 			*slot = uint32(at)
 		case place > ambiguous && !near(place, at) && bytes.Equal(old[place:place+weakWindow], old[at:at+weakWindow]):
 			*slot = ambiguous
 		}
-	})
+	}
+	limit := int(min(int64(len(old)), math.MaxUint32))
+	eachStretch(zeros, 0, limit, func(from, to int) { x.each(old, from, to, add) })
 	return x
 }
 
