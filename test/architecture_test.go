@@ -19,7 +19,7 @@ import (
 var layers = [][]string{
 	{"fault", "suffix"},
 	{"digest"},
-	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc"},
+	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff"},
 	{"pamz", "content", "displace"},
 	{"plan", "manifest", "diffapi"},

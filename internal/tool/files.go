@@ -67,6 +67,7 @@ func handleSignals() {
 	go func() {
 		s := <-ch
 		eraseProgress()
+		children.end()
 		pending.removeAll()
 		signal.Reset(s)
 		syscall.Kill(os.Getpid(), s.(syscall.Signal))

@@ -187,8 +187,12 @@ func versionFlag(cmd *Command) string {
 }
 
 func allFlags(cmd *Command) []Flag {
+	output := &String{Name: "output", Short: "o", Arg: "FILE", Output: true, Help: "write to FILE, which appears complete or not at all; default and -: standard output"}
+	if cmd.OutputDir {
+		output = &String{Name: "output", Short: "o", Arg: "DIR", Help: "where all of it goes"}
+	}
 	return append(append([]Flag{}, cmd.Flags...),
-		&String{Name: "output", Short: "o", Arg: "FILE", Output: true, Help: "write to FILE, which appears complete or not at all; default and -: standard output"},
+		output,
 		&Bool{Name: "quiet", Short: "q", Help: "no progress and no warnings"},
 		&Bool{Name: "verbose", Short: "v", Help: "say more on standard error"},
 		&Bool{Name: versionFlag(cmd), Help: "print the version of the tool"},

@@ -45,6 +45,9 @@ type Command struct {
 	Flags       []Flag // besides those that every tool has
 	// NegativeOperands lets an operand such as -15 stand without "--".
 	NegativeOperands bool
+	// OutputDir says that -o names a folder, which the command makes, and that there
+	// is no default for it.
+	OutputDir bool
 	// Binary reports whether the product is not for people, so that it goes to a
 	// terminal only where -o - asks for it; nil: it never is. It is asked before Run.
 	Binary func(*Context) bool
@@ -257,6 +260,19 @@ func (c *Context) String(name string) string { return c.cli.String(name) }
 // Strings returns the values of a Strings flag, in order.
 func (c *Context) Strings(name string) []string { return c.cli.StringSlice(name) }
 
+// Values returns the values of a flag of any kind that was given, as text.
+func (c *Context) Values(name string) []string {
+	if v, ok := c.cli.Generic(name).(*sizeValue); ok {
+		return []string{v.String()}
+	}
+	switch v := c.cli.Value(name).(type) {
+	case cli.StringSlice:
+		return v.Value()
+	default:
+		return []string{fmt.Sprint(v)}
+	}
+}
+
 // Bool returns the value of a Bool flag.
 func (c *Context) Bool(name string) bool { return c.cli.Bool(name) }
 
@@ -321,6 +337,9 @@ func (c *Context) message(format string, args ...any) {
 	eraseProgress()
 	fmt.Fprintf(os.Stderr, c.cmd.Name+": "+format+"\n", args...)
 }
+
+// Failf prints an error that does not end the command.
+func (c *Context) Failf(format string, args ...any) { c.message(format, args...) }
 
 // Stderr is where a child process may write its messages.
 func (c *Context) Stderr() io.Writer { return os.Stderr }

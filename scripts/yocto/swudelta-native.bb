@@ -31,7 +31,7 @@ do_compile[noexec] = "1"
 do_install() {
     install -d ${D}${bindir}
     install -m 0755 ${S}/bin/* ${D}${bindir}
-    for script in DiffGenTool swu-recompress release-deltas; do
+    for script in DiffGenTool swu-recompress; do
         install -m 0755 ${S}/scripts/$script ${D}${bindir}
     done
     install -d ${D}${libdir}/swudelta

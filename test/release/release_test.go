@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Package release tests scripts/release-deltas, scripts/swu-recompress and
+// Package release tests release-deltas, scripts/swu-recompress and
 // scripts/yocto with the tools as they are built.
 package release
 
