@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,8 +97,8 @@ func random(n int) []byte {
 
 // contents are small contents of different kinds.
 var contents = map[string][]byte{
-	"empty": {}, "byte": {'x'}, "two": []byte("ab"), "zeros": make([]byte, 300_000), "text": text(200_000),
-	"random": random(150_000), "mixed": slicesJoin(text(50_000), random(100_000), make([]byte, 70_000), text(60_000)),
+	"empty": {}, "byte": {'x'}, "two": []byte("ab"), "zeros": make([]byte, 150_000), "text": text(100_000),
+	"random": random(70_000), "mixed": slicesJoin(text(50_000), random(70_000), make([]byte, 70_000), text(60_000)),
 }
 
 func slicesJoin(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
@@ -150,9 +151,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestGzip holds GNU gzip's streams to next to nothing.
-func TestGzip(t *testing.T) {
-	tooltest.Need(t, "gzip")
+// TestPrograms bounds what the streams of programs cost.
+func TestPrograms(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -161,25 +161,31 @@ func TestGzip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contents := map[string][]byte{"sources": sources(t)[:400_000], "code": code[:400_000]}
-	for name, c := range contents {
-		for level := 1; level <= 9; level++ {
-			t.Run(fmt.Sprintf("%s/%d", name, level), func(t *testing.T) {
-				s := open(t, program(t, c, "gzip", "-n", fmt.Sprint("-", level)))
-				if most := 48 + len(c)/2000; len(s.Script) > most {
-					t.Errorf("the script has %d bytes for %d of content, more than %d", len(s.Script), len(c), most)
-				}
-			})
-		}
-		t.Run(name+"/rsyncable", func(t *testing.T) {
-			s := open(t, program(t, c, "gzip", "-n", "--rsyncable"))
-			if len(s.Script) > len(c)/400 {
-				t.Errorf("the script has %d bytes for %d of content", len(s.Script), len(c))
-			}
-		})
+	contents := map[string][]byte{"sources": sources(t)[:150_000], "code": code[:150_000]}
+	programs := []struct {
+		name   string
+		args   []string
+		levels string
+		share  int // of the content that the script may be: one in so many bytes
+	}{
+		{"gzip", []string{"-n"}, "123456789", 2000},
+		{"gzip", []string{"-n", "--rsyncable"}, "6", 400},
+		{"pigz", []string{"-n", "-p4"}, "69", 1000},
+		{"libdeflate-gzip", []string{"-n", "-c"}, "12345679", 250},
 	}
-	for name, c := range contents {
-		t.Run("small/"+name, func(t *testing.T) { open(t, program(t, c[:1000], "gzip", "-9n")) })
+	for _, p := range programs {
+		for name, content := range contents {
+			for _, level := range p.levels {
+				args := append(slices.Clone(p.args), "-"+string(level))
+				t.Run(p.name+strings.Join(args, "")+name, func(t *testing.T) {
+					tooltest.Need(t, p.name)
+					s := open(t, program(t, content, p.name, args...))
+					if most := 48 + len(content)/p.share; len(s.Script) > most {
+						t.Errorf("the script has %d bytes for %d of content, more than %d", len(s.Script), len(content), most)
+					}
+				})
+			}
+		}
 	}
 }
 

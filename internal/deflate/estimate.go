@@ -79,7 +79,9 @@ func (v *survey) choose(src, content []byte) (params, bool) {
 	for i := len(levels) - 1; i >= 0; i-- {
 		l := levels[i]
 		p := base
-		p.greedy = i < 3
+		if p.style = lazy; i < 3 {
+			p.style = greedy
+		}
 		p.good, p.lazy, p.nice, p.chain = l[0], l[1], l[2], l[3]
 		p.truncate = p.truncate && i >= 2
 		try(p, v.empty)
@@ -103,7 +105,25 @@ func (v *survey) choose(src, content []byte) (params, bool) {
 		p.hashBits = bits
 		try(p, flushed)
 	}
+	if least > sampleTokens/256 {
+		for _, l := range quadLevels {
+			p := base
+			p.style, p.hashBits, p.chain, p.nice, p.tooFar = l.style, l.hashBits, l.chain, l.nice, l.tooFar
+			try(p, flushed)
+		}
+	}
 	return best, flushed
+}
+
+// quadLevels are the parameters of the levels 1 to 9 of libdeflate.
+var quadLevels = []struct {
+	style               style
+	hashBits            uint
+	chain, nice, tooFar int
+}{
+	{quadGreedy, 15, 2, 32, 0}, {quadGreedy, 16, 6, 10, 4096}, {quadGreedy, 16, 12, 14, 4096}, {quadGreedy, 16, 16, 30, 4096},
+	{quadLazy, 16, 16, 30, 8192}, {quadLazy, 16, 35, 65, 8192}, {quadLazy, 16, 100, 130, 8192},
+	{quadLazy2, 16, 300, 258, 8192}, {quadLazy2, 16, 600, 258, 8192},
 }
 
 // minLookahead is by how much the greatest distance of zlib and GNU gzip is less

@@ -13,13 +13,13 @@ import (
 // params are what an encoder is known by: the ones that zlib and GNU gzip have
 // for each level, and where they end a block.
 type params struct {
-	greedy bool // take a match at once (levels 1 to 3)
-	good   int  // a match of this length lets the next search be a quarter as long
-	lazy   int  // from this length on a match is taken at once; greedy: up to it, all of its bytes become known
-	nice   int  // a search ends with a match of this length
-	chain  int  // how many places a search looks at
+	style style
+	good  int // a match of this length lets the next search be a quarter as long
+	lazy  int // from this length on a match is taken at once; greedy: up to it, all of its bytes become known
+	nice  int // a search ends with a match of this length
+	chain int // how many places a search looks at
 
-	hashBits uint // of three bytes, which share as many bits as are too few
+	hashBits uint // of three bytes, or four
 	window   int  // the greatest distance
 	tooFar   int  // a match of three bytes must not lie farther away
 	short    int  // matches up to this length are not taken (zlib's filtered strategy)
@@ -28,6 +28,18 @@ type params struct {
 	blockTokens int  // a block ends with so many tokens
 	truncate    bool // and may end early, as GNU gzip does it above level 2
 }
+
+// style is how an encoder chooses among copies.
+type style uint8
+
+const (
+	greedy     style = iota // takes a copy at once: zlib and GNU gzip, levels 1 to 3
+	lazy                    // unless there is a longer one a byte later: their levels 4 to 9
+	quadGreedy              // libdeflate, levels 2 to 4
+	quadLazy                // 5 to 7
+	quadLazy2               // 8 and 9
+	styles
+)
 
 // view is the part of the content that can be seen: what distances and stored
 // blocks reach, and what comes next.
@@ -79,16 +91,19 @@ type match struct{ length, distance int }
 // matcher finds what the encoder would find.
 type matcher struct {
 	params
-	view  view
-	head  []uint32 // by hash: the last place, plus placeBase
-	prev  []uint32 // by place, modulo the size of a window: the one before with its hash
-	known int64    // the content before this has places in the table
-	pos   int64    // of the next token
-	end   int64    // of what the encoder had when it searched
+	view view
+	head []uint32 // by hash: the last place, plus placeBase
+	// By hash of three bytes, for styles whose chains are of four: the last place.
+	triples []uint32
+	prev    []uint32 // by place, modulo the size of a window: the one before with its hash
+	known   int64    // the content before this has places in the table
+	pos     int64    // of the next token
+	end     int64    // of what the encoder had when it searched
 
-	here match // at pos, found while the token before was chosen
-	next match // at pos+1
-	has  bool  // next is valid
+	here   match // at pos, found while the token before was chosen
+	next   match // at pos+1
+	has    bool  // next is valid
+	forced int   // this many tokens up to where next is are literals
 
 	literal token   // at pos
 	work    int64   // places that were looked at
@@ -101,10 +116,11 @@ const placeBase = 2 * maxWindow
 
 // newMatcher returns a matcher that reads size bytes of content.
 func newMatcher(p params, content io.Reader, size int64) *matcher {
-	return &matcher{
-		params: p, view: view{r: io.LimitReader(content, size), size: size},
-		head: make([]uint32, 1<<p.hashBits), prev: make([]uint32, maxWindow),
+	m := &matcher{params: p, view: view{r: io.LimitReader(content, size), size: size}, head: make([]uint32, 1<<p.hashBits), prev: make([]uint32, maxWindow)}
+	if p.style >= quadGreedy {
+		m.triples = make([]uint32, 1<<tripleBits)
 	}
+	return m
 }
 
 // begin goes on at pos after a flush, with content up to end in sight.
@@ -117,6 +133,10 @@ func (m *matcher) begin(end int64) error {
 	if m.fresh {
 		clear(m.head)
 		m.known = max(m.pos-maxWindow, 0)
+	}
+	if m.style >= quadGreedy {
+		m.here, m.forced = m.searchQuad(m.pos, i, minMatch-1, m.chain), 0
+		return nil
 	}
 	m.here = m.search(m.pos, i, minMatch-1)
 	return nil
@@ -190,7 +210,7 @@ func (m *matcher) search(pos int64, i, least int) match {
 		distance = further
 	}
 	m.work += int64(work - chain)
-	if best.distance == 0 || !m.greedy && (best.length <= m.short || best.length == minMatch && best.distance > m.tooFar) {
+	if best.distance == 0 || m.style == lazy && (best.length <= m.short || best.length == minMatch && best.distance > m.tooFar) {
 		return match{}
 	}
 	return best
@@ -232,10 +252,13 @@ func (m *matcher) predict() (token, error) {
 	}
 	m.has = false
 	m.literal = token{length: uint16(m.view.buf[i])}
+	if m.style >= quadGreedy {
+		return m.predictQuad(i), nil
+	}
 	switch {
 	case m.here.length < minMatch:
 		return m.literal, nil
-	case m.greedy || m.here.length >= m.lazy:
+	case m.style == greedy || m.here.length >= m.lazy:
 	default:
 		m.next, m.has = m.search(m.pos+1, i+1, m.here.length), true
 		if m.next.length > m.here.length {
@@ -253,11 +276,15 @@ func (m *matcher) accept(t, predicted token) error {
 	if err != nil {
 		return err
 	}
+	if m.style >= quadGreedy {
+		m.acceptQuad(t, predicted, i)
+		return nil
+	}
 	switch {
 	case t.distance == 0 && m.has && t == predicted:
 		m.here = m.next
 		return nil
-	case t.distance > 0 && m.greedy && int(t.length) > m.lazy:
+	case t.distance > 0 && m.style == greedy && int(t.length) > m.lazy:
 		m.learn(from+1, i-t.size()+1)
 		m.known = m.pos
 	}

@@ -90,7 +90,7 @@ func (s *script) header(p *params) error {
 	s.total = int64(s.c.number(&plain, uint64(s.total)))
 	s.size = int64(s.c.number(&plain, uint64(s.size)))
 	s.flushed = flag(s.flushed)
-	p.greedy = flag(p.greedy)
+	p.style = style(field(int(p.style)))
 	p.truncate = flag(p.truncate)
 	p.fresh = flag(p.fresh)
 	p.hashBits = uint(field(int(p.hashBits)))
@@ -99,7 +99,7 @@ func (s *script) header(p *params) error {
 			return fault.Dataf("deflate script: a parameter of %d", *v)
 		}
 	}
-	if p.hashBits < 8 || p.hashBits > 16 || p.window > maxWindow || p.chain > maxChain || s.total < 0 {
+	if p.style >= styles || p.hashBits < 8 || p.hashBits > 16 || p.window > maxWindow || p.chain > maxChain || s.total < 0 {
 		return fault.Dataf("deflate script: parameters out of range")
 	}
 	return nil
@@ -140,7 +140,7 @@ func (e *ender) add(p *params, t token) {
 		// GNU gzip above level 2 looks at times whether fresh codes could be of use. What
 		// it takes for the length of the content lacks the last copy.
 		in := e.pos - e.start
-		if !p.greedy {
+		if p.style != greedy {
 			in++
 		}
 		if e.copies < e.tokens/2 && int64(e.tokens)+int64(e.bits)/8 < in/2 {

@@ -3,6 +3,7 @@
 package deflate
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"swudelta/internal/fault"
@@ -141,10 +142,21 @@ func (m *matcher) findPlaces(i, left int) {
 	if i+left > len(buf) {
 		return
 	}
-	m.learn(m.pos, i)
 	now := buf[i : i+left]
 	at := uint32(m.pos) + placeBase
-	place := m.head[m.hash(now)]
+	place := uint32(0)
+	if m.style < quadGreedy {
+		m.learn(m.pos, i)
+		place = m.head[m.hash(now)]
+	} else if m.learnQuad(m.pos, i); left >= quadAhead {
+		first := binary.LittleEndian.Uint32(now)
+		place = m.head[quadHash(first, m.hashBits)]
+		if d := at - m.triples[quadHash(first<<8>>8, tripleBits)]; d > 0 && d <= maxWindow && int(d) <= i {
+			if n := common(buf[i-int(d):], now); n == minMatch {
+				m.places = append(m.places, match{n, int(d)})
+			}
+		}
+	}
 	longest := minMatch - 1
 	last := uint32(0)
 	for range maxPlaces {
