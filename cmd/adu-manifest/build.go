@@ -44,7 +44,7 @@ func build(c *tool.Context) error {
 	if err := report(c, append(findings, more...)); err != nil {
 		return err
 	}
-	if !u.Seed && len(u.Deltas) == 0 {
+	if u.Target != "" && !u.Seed && len(u.Deltas) == 0 {
 		c.Warnf("devices will not cache %s, so no delta can start from it (see --seed)", u.Target)
 	}
 	dir := c.String("stage")

@@ -46,6 +46,9 @@ func check(c *tool.Context) error {
 	}
 	findings = append(findings, more...)
 	if err := c.TextOutput(func(w io.Writer) error {
+		if c.Bool("json") {
+			return manifest.PrintJSON(w, findings)
+		}
 		for _, f := range findings {
 			if _, err := fmt.Fprintln(w, f); err != nil {
 				return err

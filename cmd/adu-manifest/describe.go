@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,16 +27,17 @@ func describe(c *tool.Context) (*manifest.Update, error) {
 			return nil, fmt.Errorf("%s: %w", in.Name(), err)
 		}
 	}
-	for flag, field := range map[string]*string{
+	flags := map[string]*string{
 		"provider": &u.Provider, "update-provider": &u.Provider, "name": &u.Name, "update-name": &u.Name,
-		"version": &u.Version, "update-version": &u.Version, "description": &u.Description,
+		"version": &u.Version, "update-version": &u.Version, "up": &u.Provider, "un": &u.Name, "uv": &u.Version, "description": &u.Description,
 		"installed-criteria": &u.InstalledCriteria, "script": &u.Script, "handler": &u.Handler,
-	} {
+	}
+	for flag, field := range flags {
 		if !c.IsSet(flag) {
 			continue
 		}
-		if c.IsSet("update-" + flag) {
-			return nil, tool.Usagef("--%s and --update-%s are the same", flag, flag)
+		if given := spellings(c, field, flags); len(given) > 1 {
+			return nil, tool.Usagef("--%s and --%s are the same", given[0], given[1])
 		}
 		*field = c.String(flag)
 	}
@@ -73,6 +75,17 @@ func describe(c *tool.Context) (*manifest.Update, error) {
 		u.Target = c.Arg(0)
 	}
 	return u, nil
+}
+
+// spellings returns the flags that were given for a field, in alphabetical order.
+func spellings(c *tool.Context, field *string, flags map[string]*string) (given []string) {
+	for flag, f := range flags {
+		if f == field && c.IsSet(flag) {
+			given = append(given, flag)
+		}
+	}
+	slices.Sort(given)
+	return given
 }
 
 // created returns the time of creation.

@@ -17,10 +17,34 @@
 package main
 
 import (
+	"os"
+	"slices"
+	"strings"
+
 	"swudelta/internal/tool"
 )
 
-func main() { tool.Main(app) }
+func main() {
+	os.Args = joinCompat(os.Args)
+	tool.Main(app)
+}
+
+// joinCompat makes --compat KEY=VALUE KEY=VALUE, as the Azure CLI takes it, one
+// argument with a comma between. The last argument is TARGET, whatever it looks
+// like.
+func joinCompat(args []string) []string {
+	args = slices.Clone(args)
+	for i := 1; i < len(args)-1 && args[i] != "--"; i++ {
+		if args[i] != "--compat" && args[i] != "-compat" {
+			continue
+		}
+		for i+3 < len(args) && !strings.HasPrefix(args[i+2], "-") && strings.Contains(args[i+2], "=") {
+			args[i+1] += "," + args[i+2]
+			args = slices.Delete(args, i+2, i+3)
+		}
+	}
+	return args
+}
 
 var app = &tool.Command{
 	Name:    "adu-manifest",
@@ -48,12 +72,14 @@ FILE of --config is a JSON object; flags and TARGET go before what it says. Its 
 provider, name, version, description, isDeployable, compatibility (array of objects),
 installedCriteria, handler, handlerProperties, script, deltas (array of paths), target,
 seed, fileProperties (object by file name), and steps: an array as in a manifest, with
-paths in "files", for an update that does more than install TARGET. Relative paths start
-from the folder of FILE.
+paths in "files", for an update that does more than install TARGET, or has none. Relative
+paths start from the folder of FILE.
 
 --stage DIR puts the update's files and its manifest, PROVIDER.NAME.VERSION.importmanifest.json,
 into DIR for upload, as hard links where that is possible, and prints their paths instead
 of the manifest.
+
+--compat takes KEY=VALUE pairs with commas between, or with blanks as the Azure CLI does.
 
 --check prints what is wrong with a manifest of version 4.0 or 5.0, one finding a line,
 and ends with status 3 if one of them is an error. It knows the public JSON schema, what
@@ -80,6 +106,9 @@ $ adu-manifest --check --files upload upload/*.importmanifest.json`,
 		&tool.String{Name: "update-provider", Arg: "P", Help: "--provider, as the Azure CLI calls it"},
 		&tool.String{Name: "update-name", Arg: "N", Help: "--name, as the Azure CLI calls it"},
 		&tool.String{Name: "update-version", Arg: "V", Help: "--version, as the Azure CLI calls it"},
+		&tool.String{Name: "up", Arg: "P", Help: "--provider, as the Azure CLI abbreviates it"},
+		&tool.String{Name: "un", Arg: "N", Help: "--name, as the Azure CLI abbreviates it"},
+		&tool.String{Name: "uv", Arg: "V", Help: "--version, as the Azure CLI abbreviates it"},
 		&tool.Strings{Name: "compat", Arg: "KEY=VALUE,...", Help: "properties of the devices that it is for; may be repeated for more sets"},
 		&tool.String{Name: "description", Arg: "TEXT", Help: "description of the update"},
 		&tool.String{Name: "is-deployable", Arg: "true|false", Help: "false: only other updates may refer to it; default: not said (true)"},
@@ -94,14 +123,17 @@ $ adu-manifest --check --files upload upload/*.importmanifest.json`,
 		&tool.String{Name: "stage", Arg: "DIR", Help: "put the files and the manifest into DIR"},
 		&tool.Strings{Name: "source-manifest", Arg: "F", Help: "manifest of an update that a delta starts from; may be repeated"},
 		&tool.Bool{Name: "check", Help: "check MANIFEST"},
+		&tool.Bool{Name: "json", Help: "with --check: print a JSON array"},
 		&tool.String{Name: "files", Arg: "DIR", Help: "with --check: the files of the update are in DIR; check them too"},
 	},
 	Run: func(c *tool.Context) error {
 		if c.Bool("check") {
 			return check(c)
 		}
-		if c.IsSet("files") {
-			return tool.Usagef("--files goes with --check")
+		for _, flag := range []string{"files", "json"} {
+			if c.IsSet(flag) {
+				return tool.Usagef("--%s goes with --check", flag)
+			}
 		}
 		return build(c)
 	},

@@ -46,7 +46,8 @@ type Update struct {
 	Seed              bool              `json:"seed"`              // have agents cache the update although it has no deltas
 	FileProperties    map[string]Object `json:"fileProperties"`    // by file name
 	// Steps, if any, are the update's steps in place of the one that installs
-	// Target with Handler. Their Files are paths.
+	// Target with Handler. Their Files are paths. They need no Target: an update
+	// may install something else, or refer to other updates alone.
 	Steps []Step `json:"steps"`
 }
 
@@ -152,16 +153,15 @@ func (u *Update) Build(created time.Time, load func(path string) (Payload, error
 		return nil, nil, err
 	}
 	b := &builder{load: load, byPath: map[string]Payload{}}
-	target, err := b.file(u.Target)
-	if err != nil {
-		return nil, nil, err
-	}
-	if target.Delta != nil {
-		return nil, nil, fault.Dataf("%s: a delta, want the file that it makes", u.Target)
-	}
-	full := File{BaseFile: u.base(target)}
-	if u.Seed || len(u.Deltas) > 0 {
-		full.DownloadHandler = &DownloadHandler{DeltaHandler}
+	var target Payload
+	if u.Target != "" {
+		var err error
+		if target, err = b.file(u.Target); err != nil {
+			return nil, nil, err
+		}
+		if target.Delta != nil {
+			return nil, nil, fault.Dataf("%s: a delta, want the file that it makes", u.Target)
+		}
 	}
 	m := &Manifest{
 		UpdateID:        UpdateID{u.Provider, u.Name, u.Version},
@@ -190,8 +190,12 @@ func (u *Update) Build(created time.Time, load func(path string) (Payload, error
 		}
 		m.Instructions.Steps = append(m.Instructions.Steps, step)
 	}
+	m.Files = []File{}
 	for _, p := range b.payloads {
 		m.Files = append(m.Files, File{BaseFile: u.base(p)})
+	}
+	if u.Seed || len(u.Deltas) > 0 {
+		m.Files[0].DownloadHandler = &DownloadHandler{DeltaHandler}
 	}
 	for _, path := range u.Deltas {
 		p, err := b.file(path)
@@ -205,9 +209,8 @@ func (u *Update) Build(created time.Time, load func(path string) (Payload, error
 		related.Properties = append(Object{
 			Property(SourceAlgorithm, sha256Name), Property(SourceHash, p.Delta.Source.Base64()),
 		}, related.Properties...)
-		full.RelatedFiles = append(full.RelatedFiles, related)
+		m.Files[0].RelatedFiles = append(m.Files[0].RelatedFiles, related)
 	}
-	m.Files[0] = full
 	for name := range u.FileProperties {
 		if !slices.ContainsFunc(b.payloads, func(p Payload) bool { return p.Name == name }) {
 			return nil, nil, badf("properties of %q, which is no file of the update", name)
@@ -223,11 +226,14 @@ func (u *Update) base(p Payload) BaseFile {
 // complete refuses a description that lacks something, and fills in defaults.
 func (u *Update) complete() error {
 	for _, need := range []struct{ what, value string }{
-		{"provider", u.Provider}, {"name", u.Name}, {"version", u.Version}, {"target", u.Target},
+		{"provider", u.Provider}, {"name", u.Name}, {"version", u.Version},
 	} {
 		if need.value == "" {
 			return badf("no %s", need.what)
 		}
+	}
+	if u.Target == "" && (len(u.Steps) == 0 || u.Seed || len(u.Deltas) > 0) {
+		return badf("no target")
 	}
 	if len(u.Compatibility) == 0 {
 		return badf("no compatibility: which devices is the update for?")
@@ -242,7 +248,7 @@ func (u *Update) complete() error {
 		if u.Script != "" || u.Handler != "" || u.InstalledCriteria != "" || len(u.HandlerProperties) > 0 {
 			return badf("the steps are described one by one: script, handler, criteria and properties belong to them")
 		}
-		if !slices.ContainsFunc(u.Steps, func(s Step) bool { return slices.Contains(s.Files, u.Target) }) {
+		if u.Target != "" && !slices.ContainsFunc(u.Steps, func(s Step) bool { return slices.Contains(s.Files, u.Target) }) {
 			return badf("no step installs %q", u.Target)
 		}
 		return nil

@@ -199,6 +199,12 @@ func TestBuildFaults(t *testing.T) {
 		{"script for version 1", func(u *Update) { u.Script, u.Handler = "s.sh", SWUpdateV1 }, "runs no script", false},
 		{"version 2 without script", func(u *Update) { u.Script, u.Handler = "", SWUpdateV2 }, "no script, which microsoft/swupdate:2 needs", false},
 		{"neither handler nor script", func(u *Update) { u.Script = "" }, "no script, which microsoft/swupdate:2 needs", false},
+		{"seed without a target", func(u *Update) {
+			u.Script, u.Target, u.Seed, u.Steps = "", "", true, []Step{{Handler: "a/b:1", Files: []string{"s.sh"}}}
+		}, "no target", false},
+		{"delta without a target", func(u *Update) {
+			u.Script, u.Target, u.Deltas, u.Steps = "", "", []string{"d1"}, []Step{{Handler: "a/b:1", Files: []string{"s.sh"}}}
+		}, "no target", false},
 		{"seed with deltas", func(u *Update) { u.Seed, u.Deltas = true, []string{"d1"} }, "a seed is an update without deltas", false},
 		{"five deltas", func(u *Update) { u.Deltas = make([]string, 5) }, "got 5 deltas, an update can have 4", false},
 		{"script named as the target", func(u *Update) { u.Script = "elsewhere/t.swu" }, `two files named "t.swu"`, false},

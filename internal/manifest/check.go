@@ -5,7 +5,9 @@ package manifest
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"regexp"
 	"slices"
@@ -31,12 +33,32 @@ type Finding struct {
 }
 
 // String returns the finding as one line.
-func (f Finding) String() string {
-	level := "error"
+func (f Finding) String() string { return f.level() + ": " + f.Where + ": " + f.Text }
+
+func (f Finding) level() string {
 	if f.Warning {
-		level = "warning"
+		return "warning"
 	}
-	return level + ": " + f.Where + ": " + f.Text
+	return "error"
+}
+
+// PrintJSON writes findings as a JSON array of objects with "level" (error or
+// warning), "where", "text" and "schema".
+func PrintJSON(w io.Writer, findings []Finding) error {
+	type line struct {
+		Level  string `json:"level"`
+		Where  string `json:"where"`
+		Text   string `json:"text"`
+		Schema bool   `json:"schema"`
+	}
+	list := []line{}
+	for _, f := range findings {
+		list = append(list, line{f.level(), f.Where, f.Text, f.Schema})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(list)
 }
 
 // Errors returns the findings that are no warnings.
