@@ -18,10 +18,11 @@ import (
 // layers below its own.
 var layers = [][]string{
 	{"fault", "suffix"},
-	{"digest"},
+	{"digest", "mix"},
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff"},
 	{"pamz", "content", "displace"},
+	{"native"},
 	{"plan", "manifest", "diffapi"},
 	{"deploy"},
 }

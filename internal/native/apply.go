@@ -1,0 +1,628 @@
+// SPDX-License-Identifier: MIT
+
+package native
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"syscall"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/digest"
+	"swudelta/internal/displace"
+	"swudelta/internal/fault"
+	"swudelta/internal/mix"
+)
+
+// Causes of errors about deltas that need more than there is.
+var (
+	ErrMemory  = errors.New("more memory than allowed")
+	ErrScratch = errors.New("not enough scratch space")
+)
+
+// DefaultMemory is what a delta may need, in bytes, if its user says nothing else.
+const DefaultMemory = 256 << 20
+
+// ApplyOptions says what Apply may use.
+type ApplyOptions struct {
+	Zstd    func() (*codec.Zstd, error) // called for the first CloseZstd; nil: that is an error
+	Zlib    func() (*codec.Zlib, error) // called for the first CloseGzip; nil: that is an error
+	Scratch func() (*os.File, error)    // called when scratch space is needed; nil: that is an error
+
+	// Memory bounds what models, operations and codecs take, in bytes. Default:
+	// DefaultMemory.
+	Memory int64
+
+	// SourceSum is what has hashed all of the source, if the caller has: it is not
+	// read for that once more.
+	SourceSum *digest.Writer
+
+	Progress func(n int64) // called with each number of target bytes that were written
+}
+
+// Apply writes the target of d to dst. What dst received before an error must be thrown
+// away, but nothing is written before all of the delta and the source were verified and
+// what it needs was found to be there. See [Need], [ErrMemory], [ErrScratch], [ErrNewer].
+func (d *Delta) Apply(dst io.Writer, source io.ReaderAt, sourceSize int64, o ApplyOptions) error {
+	a := &applier{Delta: d, opts: o}
+	defer a.close()
+	if err := a.apply(dst, source, sourceSize); err != nil {
+		return fmt.Errorf("apply delta: %w", err)
+	}
+	return nil
+}
+
+type applier struct {
+	*Delta
+	opts    ApplyOptions
+	scratch *os.File
+	old     *window
+
+	ops       []Op // what is left of them; the first one may be begun
+	at        int64
+	predictor *displace.Predictor // nil: nothing is predicted
+	diff      *differences
+	diffs     *mix.Coder
+	lit       *literals
+	lits      *mix.Coder
+	stored    *bufio.Reader
+	predicted []byte
+	marks     []byte
+	buf       []byte
+}
+
+func (a *applier) close() {
+	if a.scratch != nil {
+		a.scratch.Close()
+	}
+}
+
+func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) error {
+	need, err := a.need()
+	if err != nil {
+		return err
+	}
+	// A delta may state more than what this version needs, but not less.
+	need.Memory = max(need.Memory, a.Need.Memory)
+	need.Scratch = max(need.Scratch, a.Need.Scratch)
+	if limit := cmp.Or(a.opts.Memory, DefaultMemory); need.Memory > limit {
+		return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrMemory, (need.Memory+1023)>>10, limit>>10)
+	}
+	if err := a.verify(); err != nil {
+		return err
+	}
+	if err := a.checkSource(source, sourceSize); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if a.ops, err = a.decodeOps(a.oldSize(), a.newSize()); err != nil {
+		return fmt.Errorf("section %v: %w", TypeOperations, err)
+	}
+	if err := a.stage(source, need.Scratch); err != nil {
+		return err
+	}
+	if err := a.openModels(); err != nil {
+		return err
+	}
+	sum := digest.NewWriter(progress{dst, a.opts.Progress})
+	out := bufio.NewWriterSize(sum, 128<<10)
+	if err := a.segments(out, a.New); err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if err := a.end(); err != nil {
+		return err
+	}
+	if err := digest.Check(sum.Sum(), a.TargetSHA256); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	return nil
+}
+
+type progress struct {
+	io.Writer
+	report func(n int64)
+}
+
+func (p progress) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	if p.report != nil {
+		p.report(int64(n))
+	}
+	return n, err
+}
+
+func (a *applier) checkSource(source io.ReaderAt, size int64) error {
+	if size != a.SourceLength {
+		return fault.Dataf("%d bytes, want %d", size, a.SourceLength)
+	}
+	sum := a.opts.SourceSum
+	if sum == nil {
+		sum = digest.NewWriter(io.Discard)
+		if _, err := io.CopyBuffer(sum, io.NewSectionReader(source, 0, size), make([]byte, 128<<10)); err != nil {
+			return err
+		}
+	}
+	return digest.Check(sum.Sum(), a.SourceSHA256)
+}
+
+// models returns the logarithms of the model of literals, which stand before them: zeros
+// if there are none.
+func (d *Delta) models() (slots, window int, err error) {
+	s := d.section(TypeLiterals)
+	if s.Length == 0 {
+		return 0, 0, nil
+	}
+	b, err := d.read(s.offset, min(s.Length, 2))
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(b) < 2 || b[0] < leastSlots || b[0] > mostSlots || b[1] < leastWindow || b[1] > mostWindow {
+		return 0, 0, fault.At(s.offset, "section %v: no such size of the model", s.Type)
+	}
+	return int(b[0]), int(b[1]), nil
+}
+
+// Memory that applying takes whatever the delta is, and for compressors, in bytes.
+const (
+	plainMemory   = 1 << 20
+	zstdMemory    = 16 << 20 // of a compressor at a level up to 9; more at higher ones
+	zstdMemoryTop = 96 << 20
+	gzipMemory    = 1 << 20
+)
+
+// need computes what applying needs.
+func (d *Delta) need() (Need, error) {
+	n := Need{Memory: plainMemory + segmentMemory(d.New)}
+	count, _, err := d.countOps()
+	if err != nil {
+		return n, err
+	}
+	if count > MaxSize/opMemory {
+		return n, fault.Dataf("%d operations", count)
+	}
+	n.Memory += count * opMemory
+	slots, window, err := d.models()
+	if err != nil {
+		return n, err
+	}
+	models := int64(0)
+	if slots > 0 {
+		models += literalMemory(slots, window)
+	}
+	if d.section(TypeDifferences).Length > 0 {
+		models += differencesSize
+	}
+	if s := d.section(TypeDisplacements); s.Length > 0 {
+		plan, err := d.planSize()
+		if err != nil {
+			return n, err
+		}
+		models += planMemory*plan + 24*min(count*2, displace.MaxPieces) + 1<<20 + literalMemory(planSlots, planWindow)
+	}
+	widest := int64(0)
+	for _, s := range d.Old {
+		if s.Opener == OpenStored {
+			continue
+		}
+		n.Scratch += s.Size
+		widest = max(widest, s.Window)
+	}
+	if n.Scratch > MaxSize {
+		return n, fault.Dataf("%d bytes of scratch space", n.Scratch)
+	}
+	// Decompressors are done before the models are made.
+	n.Memory += max(models, widest)
+	return n, nil
+}
+
+func segmentMemory(list []Segment) (most int64) {
+	for _, s := range list {
+		n := segmentMemory(s.Parts)
+		switch {
+		case s.Closer == CloseGzip:
+			n += gzipMemory
+		case s.Closer == CloseZstd && s.Level > 9:
+			n += zstdMemoryTop
+		case s.Closer == CloseZstd:
+			n += zstdMemory
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// stage makes the old side readable: what has to be decompressed goes into scratch
+// space.
+func (a *applier) stage(source io.ReaderAt, size int64) error {
+	if size > 0 {
+		if a.opts.Scratch == nil {
+			return errors.New("applying this delta needs scratch space")
+		}
+		f, err := a.opts.Scratch()
+		if err != nil {
+			return fmt.Errorf("scratch file: %w", err)
+		}
+		a.scratch = f
+		if free, ok := freeSpace(f); ok && size > free {
+			return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)
+		}
+	}
+	old := &chain{ends: []int64{0}}
+	content := make([]io.ReaderAt, 1, len(a.Old)+1)
+	content[0] = source
+	at := int64(0)
+	for i, s := range a.Old {
+		r := io.NewSectionReader(content[s.Parent], s.Offset, s.Length)
+		if s.Opener != OpenStored {
+			if err := a.unpack(s, r, at); err != nil {
+				return fmt.Errorf("stream %d: %w", i, err)
+			}
+			r = io.NewSectionReader(a.scratch, at, s.Size)
+			at += s.Size
+		}
+		content = append(content, r)
+		if !s.Hidden {
+			old.add(r, s.Size)
+		}
+	}
+	a.old = &window{r: old, size: old.size()}
+	return nil
+}
+
+// freeSpace is statFree, but for tests.
+var freeSpace = statFree
+
+// statFree returns how many bytes the file system of f has for us, if it can tell.
+func statFree(f *os.File) (int64, bool) {
+	var fs syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return 0, false
+	}
+	return int64(fs.Bavail) * int64(fs.Bsize), true
+}
+
+// unpack decompresses a stream into scratch space.
+func (a *applier) unpack(s Stream, r io.Reader, at int64) error {
+	var z io.ReadCloser
+	var err error
+	if s.Opener == OpenGzip {
+		z, err = codec.NewGzipReader(r, false)
+	} else {
+		z, err = codec.NewZstdReader(r, max(s.Window, 1<<10))
+	}
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	w := bufio.NewWriterSize(io.NewOffsetWriter(a.scratch, at), 128<<10)
+	n, err := io.Copy(w, io.LimitReader(z, s.Size+1))
+	if err != nil {
+		return err
+	}
+	if n != s.Size {
+		return fault.Dataf("has not the %d bytes of content that are stated", s.Size)
+	}
+	return w.Flush()
+}
+
+func (a *applier) openModels() error {
+	if a.section(TypeDisplacements).Length > 0 {
+		plan, err := a.decodePlan()
+		if err == nil {
+			a.predictor, err = displace.New(plan, copiesOf(a.ops), a.old.r)
+		}
+		if err != nil {
+			return fmt.Errorf("section %v: %w", TypeDisplacements, err)
+		}
+	}
+	if a.section(TypeDifferences).Length > 0 {
+		a.diff, a.diffs = newDifferences(), mix.NewDecoder(a.reader(TypeDifferences))
+		a.predicted, a.marks = make([]byte, stretchSize+2*margin), make([]byte, stretchSize)
+	}
+	slots, window, err := a.models()
+	if err != nil {
+		return err
+	}
+	if slots > 0 {
+		a.lit = newLiterals(slots, window)
+		r := a.reader(TypeLiterals)
+		a.lits = mix.NewDecoder(io.NewSectionReader(r, 2, r.Size()-2))
+	}
+	a.stored = bufio.NewReaderSize(a.reader(TypeStored), 64<<10)
+	a.buf = make([]byte, stretchSize)
+	return nil
+}
+
+// segments writes segments to w.
+func (a *applier) segments(w io.Writer, list []Segment) error {
+	for i, s := range list {
+		var err error
+		if s.Closer == ClosePlain {
+			err = a.produce(w, s.Length)
+		} else {
+			err = a.closed(w, s)
+		}
+		if err != nil {
+			return fmt.Errorf("segment %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// counter counts what goes through it, and takes no more than left bytes.
+type counter struct {
+	w    io.Writer
+	left int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	if int64(len(b)) > c.left {
+		return 0, fault.Dataf("compressing makes more bytes than stated: another version of the library made the target")
+	}
+	c.left -= int64(len(b))
+	return c.w.Write(b)
+}
+
+// closed writes a compressed segment to w.
+func (a *applier) closed(w io.Writer, s Segment) error {
+	c := &counter{w, s.Length}
+	z, err := a.compressor(c, s)
+	if err != nil {
+		return err
+	}
+	err = a.segments(z, s.Parts)
+	if closeErr := z.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil && c.left > 0 {
+		err = fault.Dataf("compressing makes %d bytes fewer than stated: another version of the library made the target", c.left)
+	}
+	return err
+}
+
+func (a *applier) compressor(w io.Writer, s Segment) (io.WriteCloser, error) {
+	if s.Closer == CloseGzip {
+		if a.opts.Zlib == nil {
+			return nil, errors.New("no zlib to compress with")
+		}
+		z, err := a.opts.Zlib()
+		if err != nil {
+			return nil, err
+		}
+		return z.NewCanonicalWriter(w)
+	}
+	if a.opts.Zstd == nil {
+		return nil, errors.New("no libzstd to compress with")
+	}
+	z, err := a.opts.Zstd()
+	if err != nil {
+		return nil, err
+	}
+	return z.NewCanonicalWriter(w, s.Level)
+}
+
+// produce writes the next n bytes of the new side to w.
+func (a *applier) produce(w io.Writer, n int64) error {
+	for n > 0 {
+		o := &a.ops[0]
+		k := min(n, o.Len)
+		if err := a.operation(w, o, k); err != nil {
+			return fmt.Errorf("new side, at %d: %w", a.at, err)
+		}
+		n -= k
+		if o.Len == 0 {
+			a.ops = a.ops[1:]
+		}
+	}
+	return nil
+}
+
+// operation writes n bytes of an operation, and takes them off it.
+func (a *applier) operation(w io.Writer, o *Op, n int64) error {
+	for n > 0 {
+		b := a.buf[:min(n, stretchSize)]
+		var err error
+		switch o.Kind {
+		case Copy:
+			err = a.copy(b, o.Old)
+			o.Old += int64(len(b))
+		case Literal:
+			if a.lits == nil {
+				return fault.Dataf("there are no literals")
+			}
+			for i := range b {
+				b[i] = a.lit.code(a.lits, 0)
+			}
+			err = a.lits.Err()
+		case Stored:
+			if _, err = io.ReadFull(a.stored, b); err == io.EOF || err == io.ErrUnexpectedEOF {
+				err = fault.Dataf("section %v ends early", TypeStored)
+			}
+		case Fill:
+			for i := range b {
+				b[i] = byte(o.Old)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		o.Len -= int64(len(b))
+		a.at += int64(len(b))
+		n -= int64(len(b))
+	}
+	return nil
+}
+
+// copy makes a stretch of a copy from old on. Stretches end where the copy or a
+// segment ends.
+func (a *applier) copy(b []byte, old int64) error {
+	if a.diffs == nil {
+		return a.old.read(b, old)
+	}
+	p := a.predicted[:len(b)+2*margin]
+	marks := a.marks[:len(b)]
+	if err := readAround(a.old, p, old, a.old.size); err != nil {
+		return err
+	}
+	clear(marks)
+	if a.predictor != nil {
+		if err := a.predictor.Predict(p[margin:margin+len(b)], marks, a.at, old); err != nil {
+			return err
+		}
+	}
+	if err := a.diff.stretch(a.diffs, p, marks, b, a.at); err != nil {
+		return err
+	}
+	return a.diffs.Err()
+}
+
+// readAround fills p with the old bytes from at-margin on: zeros, where there are none.
+func readAround(w *window, p []byte, at, size int64) error {
+	from, to := at-margin, at-margin+int64(len(p))
+	clear(p[:max(-from, 0)])
+	clear(p[len(p)-int(max(to-size, 0)):])
+	lo, hi := max(from, 0), min(to, size)
+	return w.read(p[lo-from:hi-from], lo)
+}
+
+// end looks for what is left over.
+func (a *applier) end() error {
+	if a.diffs != nil {
+		if err := a.diffs.End(); err != nil {
+			return fmt.Errorf("section %v: %w", TypeDifferences, err)
+		}
+	}
+	if a.lits != nil {
+		if err := a.lits.End(); err != nil {
+			return fmt.Errorf("section %v: %w", TypeLiterals, err)
+		}
+	}
+	if _, err := a.stored.ReadByte(); err != io.EOF {
+		return cmp.Or(err, fault.Dataf("section %v: bytes are left over", TypeStored))
+	}
+	return nil
+}
+
+// chain reads its parts as if they lay end to end.
+type chain struct {
+	parts []io.ReaderAt
+	ends  []int64 // 0, then the end of each part
+}
+
+func (c *chain) add(r io.ReaderAt, size int64) {
+	c.parts = append(c.parts, r)
+	c.ends = append(c.ends, c.size()+size)
+}
+
+func (c *chain) size() int64 { return c.ends[len(c.ends)-1] }
+
+func (c *chain) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < 0 || off >= c.size() {
+		return 0, io.EOF
+	}
+	i := sort.Search(len(c.parts), func(i int) bool { return c.ends[i+1] > off })
+	for ; n < len(p) && i < len(c.parts); i++ {
+		b := p[n:]
+		if left := c.ends[i+1] - off; int64(len(b)) > left {
+			b = b[:left]
+		}
+		got, err := c.parts[i].ReadAt(b, off-c.ends[i])
+		n += got
+		off += int64(got)
+		if got < len(b) {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return n, err
+		}
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// window reads at random, in pieces that are larger than what is asked for.
+type window struct {
+	r    io.ReaderAt
+	size int64
+	at   int64
+	b    []byte
+	buf  [128 << 10]byte
+}
+
+const windowBefore = 4 << 10 // bytes that are kept before what is asked for
+
+func (w *window) read(p []byte, off int64) error {
+	if off >= w.at && off+int64(len(p)) <= w.at+int64(len(w.b)) {
+		copy(p, w.b[off-w.at:])
+		return nil
+	}
+	at := max(off-windowBefore, 0)
+	n := min(int64(len(w.buf)), w.size-at)
+	got, err := w.r.ReadAt(w.buf[:n], at)
+	if int64(got) < n {
+		w.b = nil
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	w.at, w.b = at, w.buf[:n]
+	copy(p, w.b[off-at:])
+	return nil
+}
+
+const (
+	planSlots  = 12
+	planWindow = 14
+	planMemory = 64 // for each byte of the plan
+)
+
+// planSize is the length of the plan of displacements, which stands before its coded
+// form.
+func (d *Delta) planSize() (int64, error) {
+	s := d.section(TypeDisplacements)
+	b, err := d.read(s.offset, min(s.Length, binary.MaxVarintLen64))
+	if err != nil {
+		return 0, err
+	}
+	v, n := binary.Uvarint(b)
+	if n <= 0 || v > MaxSize/planMemory {
+		return 0, fault.At(s.offset, "section %v: no length", s.Type)
+	}
+	return int64(v), nil
+}
+
+func (d *Delta) decodePlan() (*displace.Plan, error) {
+	size, err := d.planSize()
+	if err != nil {
+		return nil, err
+	}
+	r := d.reader(TypeDisplacements)
+	skip := int64(len(binary.AppendUvarint(nil, uint64(size))))
+	c := mix.NewDecoder(io.NewSectionReader(r, skip, r.Size()-skip))
+	m := newLiterals(planSlots, planWindow)
+	var b []byte
+	for range size {
+		b = append(b, m.code(c, 0))
+		if err := c.Err(); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.End(); err != nil {
+		return nil, err
+	}
+	return displace.Parse(b, d.oldSize(), d.newSize())
+}

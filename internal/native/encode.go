@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MIT
+
+package native
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"swudelta/internal/digest"
+	"swudelta/internal/displace"
+	"swudelta/internal/mix"
+)
+
+// Input is what a delta is made from.
+type Input struct {
+	SourceLength, TargetLength int64
+	SourceSHA256, TargetSHA256 digest.SHA256
+
+	// Old says what of the source the old side is, New what the target consists of.
+	Old []Stream
+	New []Segment
+
+	// OldSide and NewSide are the content of both.
+	OldSide, NewSide []byte
+
+	// Ops make the new side, end to end. They are copies, literals and fills: which literals are
+	// better stored is found out here.
+	Ops []Op
+
+	// OldFiles and NewFiles list files by their extents in both sides, as far as they are
+	// known. They are hints.
+	OldFiles, NewFiles [][]displace.Extent
+}
+
+// Encode returns a delta. It does not try it: that is for the caller, who has the source.
+func Encode(in *Input) ([]byte, error) {
+	e := &encoder{Input: in}
+	if err := e.encode(); err != nil {
+		return nil, fmt.Errorf("encode native delta: %w", err)
+	}
+	return e.file, nil
+}
+
+type encoder struct {
+	*Input
+	ops       []Op
+	predictor *displace.Predictor
+	sections  []sectionData
+	file      []byte
+}
+
+type sectionData struct {
+	t    Type
+	data []byte
+}
+
+func (e *encoder) add(t Type, data []byte) {
+	if len(data) > 0 {
+		e.sections = append(e.sections, sectionData{t, data})
+	}
+}
+
+func (e *encoder) encode() error {
+	d := &Delta{
+		TargetLength: e.TargetLength, TargetSHA256: e.TargetSHA256,
+		SourceLength: e.SourceLength, SourceSHA256: e.SourceSHA256,
+		Old: e.Old, New: e.New,
+	}
+	if d.oldSize() != int64(len(e.OldSide)) || d.newSize() != int64(len(e.NewSide)) {
+		return errors.New("the sides have other sizes than what they consist of")
+	}
+	plan, err := e.displacements()
+	if err != nil {
+		return err
+	}
+	literals, stored := e.literals()
+	operations, err := encodeOps(e.ops)
+	if err != nil {
+		return err
+	}
+	differences, err := e.differences(d)
+	if err != nil {
+		return err
+	}
+	e.add(TypeContent, d.appendContent(nil))
+	e.add(TypeOperations, operations)
+	e.add(TypeDisplacements, plan)
+	e.add(TypeDifferences, differences)
+	e.add(TypeLiterals, literals)
+	e.add(TypeStored, stored)
+	return e.assemble(d)
+}
+
+// assemble puts the file together. What applying needs is read off the file itself.
+func (e *encoder) assemble(d *Delta) error {
+	var body []byte
+	at := headSize + int64(len(e.sections))*sectionSize + sumSize
+	for _, s := range e.sections {
+		d.Sections = append(d.Sections, Section{s.t, int64(len(s.data)), digest.Sum(s.data), at + int64(len(body))})
+		body = append(body, s.data...)
+	}
+	d.Size = at + int64(len(body))
+	d.file = bytes.NewReader(append(d.appendHeader(nil), body...))
+	need, err := d.need()
+	if err != nil {
+		return err
+	}
+	d.Need = need
+	e.file = append(d.appendHeader(nil), body...)
+	return nil
+}
+
+// displacements finds what can be predicted, and returns its section. It may change the
+// copies a little, for which e.ops are made anew.
+func (e *encoder) displacements() ([]byte, error) {
+	e.ops = e.Ops
+	copies := copiesOf(e.Ops)
+	old := displace.Image{R: bytes.NewReader(e.OldSide), Size: int64(len(e.OldSide)), Files: e.OldFiles}
+	new := displace.Image{R: bytes.NewReader(e.NewSide), Size: int64(len(e.NewSide)), Files: e.NewFiles}
+	plan, moved, err := displace.Find(old, new, copies)
+	if err != nil {
+		return nil, err
+	}
+	if plan.Empty() {
+		return nil, nil
+	}
+	predictor, err := displace.New(plan, moved, old.R)
+	if err != nil {
+		return nil, nil // too many pieces: there is a delta without
+	}
+	b, err := plan.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	e.predictor = predictor
+	e.ops = mergeCopies(e.Ops, moved, int64(len(e.NewSide)))
+	c := mix.NewEncoder()
+	m := newLiterals(planSlots, planWindow)
+	for _, v := range b {
+		m.code(c, v)
+	}
+	return append(binary.AppendUvarint(nil, uint64(len(b))), c.Finish()...), nil
+}
+
+// mergeCopies returns operations with other copies. Between these, fills stay, and the
+// rest becomes literals.
+func mergeCopies(ops []Op, copies []displace.Copy, size int64) []Op {
+	var fills []displace.Copy // Old is the byte
+	at := int64(0)
+	for _, o := range ops {
+		if o.Kind == Fill {
+			fills = append(fills, displace.Copy{New: at, Old: o.Old, Len: o.Len})
+		}
+		at += o.Len
+	}
+	var out []Op
+	at = 0
+	gap := func(to int64) {
+		for ; at < to; fills = fills[1:] {
+			for len(fills) > 0 && fills[0].New+fills[0].Len <= at {
+				fills = fills[1:]
+			}
+			if len(fills) == 0 || fills[0].New >= to {
+				out = append(out, Op{Kind: Literal, Len: to - at})
+				at = to
+				return
+			}
+			f := fills[0]
+			if f.New > at {
+				out = append(out, Op{Kind: Literal, Len: f.New - at})
+				at = f.New
+			}
+			end := min(f.New+f.Len, to)
+			out = append(out, Op{Kind: Fill, Len: end - at, Old: f.Old})
+			at = end
+		}
+	}
+	for _, c := range copies {
+		gap(c.New)
+		out = append(out, Op{Kind: Copy, Len: c.Len, Old: c.Old})
+		at = c.New + c.Len
+	}
+	gap(size)
+	return out
+}
+
+// differences returns the section of differences: nothing, if there are none.
+func (e *encoder) differences(d *Delta) ([]byte, error) {
+	if !e.differ() {
+		return nil, nil
+	}
+	c := mix.NewEncoder()
+	m := newDifferences()
+	old := &window{r: bytes.NewReader(e.OldSide), size: int64(len(e.OldSide))}
+	predicted, marks := make([]byte, stretchSize+2*margin), make([]byte, stretchSize)
+	leaves := leafSizes(d.New, nil)
+	at, left := int64(0), int64(0) // of the leaf
+	for _, o := range e.ops {
+		for o.Len > 0 {
+			for left == 0 {
+				left, leaves = leaves[0], leaves[1:]
+			}
+			n := min(o.Len, left)
+			if o.Kind == Copy {
+				n = min(n, stretchSize)
+				p := predicted[:n+2*margin]
+				clear(marks)
+				if err := readAround(old, p, o.Old, old.size); err != nil {
+					return nil, err
+				}
+				if e.predictor != nil {
+					if err := e.predictor.Predict(p[margin:margin+n], marks[:n], at, o.Old); err != nil {
+						return nil, err
+					}
+				}
+				if err := m.stretch(c, p, marks[:n], e.NewSide[at:at+n], at); err != nil {
+					return nil, err
+				}
+				o.Old += n
+			}
+			at, o.Len, left = at+n, o.Len-n, left-n
+		}
+	}
+	return c.Finish(), nil
+}
+
+// differ reports whether there is a predictor, or a copy that differs.
+func (e *encoder) differ() bool {
+	if e.predictor != nil {
+		return true
+	}
+	at := int64(0)
+	for _, o := range e.ops {
+		if o.Kind == Copy && !bytes.Equal(e.OldSide[o.Old:o.Old+o.Len], e.NewSide[at:at+o.Len]) {
+			return true
+		}
+		at += o.Len
+	}
+	return false
+}
+
+// leafSizes appends the lengths of the plain segments.
+func leafSizes(list []Segment, out []int64) []int64 {
+	for _, s := range list {
+		if s.Closer == ClosePlain {
+			out = append(out, s.Length)
+		} else {
+			out = leafSizes(s.Parts, out)
+		}
+	}
+	return out
+}
+
+const (
+	// trialSize is the size of the pieces of literals of which it is found out whether they are
+	// better stored, in bytes; a shorter rest belongs to the piece before it.
+	trialSize = 4 << 10
+	// leastStored is the shortest piece that is stored, in bytes.
+	leastStored = 256
+	// storedWorth is of how many bytes that are stored one more in the delta is accepted:
+	// coding them takes a device a thousand times as long.
+	storedWorth = 16
+)
+
+// literals returns the sections of coded and stored literals. Operations for stored ones
+// become operations of their own.
+func (e *encoder) literals() (coded, stored []byte) {
+	total := 0
+	for _, o := range e.ops {
+		if o.Kind == Literal {
+			total += int(o.Len)
+		}
+	}
+	if total == 0 {
+		return nil, nil
+	}
+	slots := min(max(bits.Len(uint(total))+2, leastSlots), 18)
+	window := min(max(bits.Len(uint(total)), leastWindow), 22)
+	e.divide(slots, window)
+	c := mix.NewEncoder()
+	m := newLiterals(slots, window)
+	any := false
+	at := int64(0)
+	for _, o := range e.ops {
+		b := e.NewSide[at : at+o.Len]
+		switch o.Kind {
+		case Literal:
+			any = true
+			for _, v := range b {
+				m.code(c, v)
+			}
+		case Stored:
+			stored = append(stored, b...)
+		}
+		at += o.Len
+	}
+	if any {
+		coded = append([]byte{byte(slots), byte(window)}, c.Finish()...)
+	}
+	return coded, stored
+}
+
+// divide makes those pieces of literals stored ones which the model would hardly make
+// smaller.
+func (e *encoder) divide(slots, window int) {
+	c := mix.NewEncoder()
+	m := newLiterals(slots, window)
+	var out []Op
+	at := int64(0)
+	put := func(k Kind, n int64) {
+		if i := len(out) - 1; i >= 0 && out[i].Kind == k && k != Copy && k != Fill {
+			out[i].Len += n
+			return
+		}
+		out = append(out, Op{Kind: k, Len: n})
+	}
+	for _, o := range e.ops {
+		if o.Kind != Literal {
+			out = append(out, o)
+			at += o.Len
+			continue
+		}
+		for n := o.Len; n > 0; {
+			k := min(n, trialSize)
+			if n-k < trialSize/2 {
+				k = n
+			}
+			before := c.Len()
+			for _, v := range e.NewSide[at : at+k] {
+				m.code(c, v)
+			}
+			kind := Literal
+			if cost := int64(c.Len() - before); k >= leastStored && cost > k-k/storedWorth {
+				kind = Stored
+			}
+			put(kind, k)
+			at += k
+			n -= k
+		}
+	}
+	e.ops = out
+}
