@@ -162,7 +162,7 @@ func options(c *tool.Context) (deploy.Options, error) {
 	o := deploy.Options{
 		Files: c.String("files"), Base: c.String("base"), Sandbox: c.String("sandbox"), Downloader: c.String("downloader"),
 		Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Processor: c.String("processor"), Installer: installer,
-		Stderr: c.Stderr(), Verbosef: c.Verbosef, Warnf: c.Warnf, WriteFile: c.WriteFile, Started: c.EndWithUs,
+		Stderr: c.Stderr(), Verbosef: c.Verbosef, Warnf: c.Warnf, WriteFile: c.WriteFile, Start: c.StartWithUs,
 	}
 	var err error
 	if o.Agent, err = deploy.ParseAgent(c.String("agent")); err != nil {

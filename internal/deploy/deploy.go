@@ -16,7 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -89,6 +89,7 @@ const (
 	codeNoSWUName    Code = 0x30100008
 	codeFileCount    Code = 0x30100103
 	codeScriptFile   Code = 0x30100107
+	codeFileV1       Code = 0x30100104
 	codeFile         Code = 0x30100108
 	codeNoImage      Code = 0x30100202
 	codeNoResult     Code = 0x30100205
@@ -130,8 +131,8 @@ type Options struct {
 	// HandlerError, unless 0, is the code with which the delta handler fails
 	// before it looks at a delta.
 	HandlerError Code
-	// Reboot says that the device reboots before the update is complete. Agents
-	// up to 1.0 always do after microsoft/swupdate:1.
+	// Reboot says that the device reboots, or the agent restarts, before the update
+	// is complete. Agents up to 1.0 always reboot after microsoft/swupdate:1.
 	Reboot bool
 	// RunScript has the update's script install, as microsoft/swupdate:2 does, in
 	// place of swupdate itself.
@@ -145,9 +146,9 @@ type Options struct {
 	Warnf     func(format string, args ...any)
 	// WriteFile makes a file appear under its name complete or not at all.
 	WriteFile func(path string, write func(io.Writer) error) error
-	// Started is told of a process that runs, so that it can be ended if this one
-	// is; what it returns is called when the process has ended.
-	Started func(*os.Process) func()
+	// Start starts a process that shall be ended if this one is; done says that it
+	// has ended.
+	Start func(*exec.Cmd) (done func(), err error)
 }
 
 // Outcomes of a deployment: what the SWU was made of.

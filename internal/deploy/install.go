@@ -19,23 +19,23 @@ import (
 
 // Results of a script's actions that mean more than success.
 const (
-	resultInstalled       = 900 // is-installed: it is
-	resultInstallReboot   = 605 // 605 to 608: reboot or restart before apply
-	resultInstallLast     = 608
-	resultApplyReboot     = 705 // 705 and 706: reboot
-	resultApplyRebootLate = 706
+	resultInstalled     = 900 // is-installed: it is
+	resultInstallReboot = 605 // 605 to 608: reboot the device or restart the agent
+	resultInstallLast   = 608
+	resultApplyReboot   = 705 // 705 to 708: the same
+	resultApplyLast     = 708
 )
 
 // downloadStep checks a step as its handler does and downloads its files. It
 // reports whether the step's update is installed already.
 func (d *deployment) downloadStep(i int, s step) (installed bool, err error) {
-	swu := s.properties["swuFileName"]
+	swu, unparsed := s.properties["swuFileName"], codeFile
 	switch {
 	case s.handler == manifest.SWUpdateV1 && d.Agent.before(1, 1):
 		if len(s.files) != 1 {
 			return false, failf(codeFileCount, "step %d: %s takes one file", i, s.handler)
 		}
-		swu = s.files[0]
+		swu, unparsed = s.files[0], codeFileV1
 	case s.handler == manifest.SWUpdateV2:
 		if installed, err := d.prepareScript(i, s); installed || err != nil {
 			return installed, err
@@ -44,7 +44,7 @@ func (d *deployment) downloadStep(i int, s step) (installed bool, err error) {
 		return false, failStepf(codeNoHandler, "step %d: the handler %s is not registered", i, s.handler)
 	}
 	for _, name := range s.files {
-		origin, err := d.downloadNamed(name, codeFile)
+		origin, err := d.downloadNamed(name, unparsed)
 		if err != nil {
 			return false, err
 		}
@@ -110,15 +110,15 @@ func (d *deployment) installStep(i int, s step) error {
 	if s.handler == manifest.SWUpdateV2 && d.RunScript {
 		return d.installByScript(s)
 	}
-	name := s.properties["swuFileName"]
+	name, code := s.properties["swuFileName"], codeInstaller
 	if s.handler == manifest.SWUpdateV1 {
-		name = s.files[0]
-		d.reboot = true // always
+		name, code = s.files[0], 0 // which passes on the exit status as it is
+		d.reboot = true            // always
 	}
 	if info, err := os.Stat(d.path(name)); err != nil || !safeName(name) || !info.Mode().IsRegular() {
 		return failStepf(codeNoImage, "step %d: %s is not in the sandbox", i, name)
 	}
-	return d.installBySWUpdate(d.path(name))
+	return d.installBySWUpdate(d.path(name), code)
 }
 
 // installByScript runs the actions install and apply.
@@ -128,11 +128,11 @@ func (d *deployment) installByScript(s step) error {
 		return err
 	}
 	if result >= resultInstallReboot && result <= resultInstallLast {
-		d.reboot = d.reboot || result <= resultInstallReboot+1
+		d.reboot = true
 		return nil // the agent does not call apply then
 	}
 	result, err = d.runScript(s, "apply")
-	if result == resultApplyReboot || result == resultApplyRebootLate {
+	if result >= resultApplyReboot && result <= resultApplyLast {
 		d.reboot = true
 	}
 	return err
@@ -185,8 +185,9 @@ func (d *deployment) runScript(s step, action string) (int, error) {
 	return result.ResultCode, nil
 }
 
-// installBySWUpdate installs an SWU.
-func (d *deployment) installBySWUpdate(swu string) error {
+// installBySWUpdate installs an SWU. A failure has the code to which the exit status
+// is added.
+func (d *deployment) installBySWUpdate(swu string, code Code) error {
 	args := append(slices.Clone(d.Installer), "-i", swu)
 	d.Verbosef("swupdate %s", strings.Join(args, " "))
 	var stdout, stderr bytes.Buffer
@@ -204,7 +205,7 @@ func (d *deployment) installBySWUpdate(swu string) error {
 		return nil
 	}
 	d.Stderr.Write(stderr.Bytes())
-	return failStepf(codeInstaller+Code(status), "swupdate refuses %s", filepath.Base(swu))
+	return failStepf(code+Code(status), "swupdate refuses %s", filepath.Base(swu))
 }
 
 // runGroup runs a program in a session of its own, ends what it leaves behind and
@@ -228,11 +229,11 @@ func (d *deployment) runGroup(name string, args []string, stdout, stderr io.Writ
 		defer files[i].Close()
 	}
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
-	if err := cmd.Start(); err != nil {
+	done, err := d.Start(cmd)
+	if err != nil {
 		return 0, err
 	}
-	done := d.Started(cmd.Process)
-	err := cmd.Wait()
+	err = cmd.Wait()
 	done()
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	var exit *exec.ExitError

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -102,7 +103,7 @@ func FuzzDeploy(f *testing.F) {
 			Sandbox: filepath.Join(dir, "sandbox"), Scratch: dir, RunScript: true, Stderr: io.Discard,
 			Verbosef: func(string, ...any) {}, Warnf: func(string, ...any) {},
 			WriteFile: func(string, func(io.Writer) error) error { return os.ErrPermission },
-			Started:   func(*os.Process) func() { t.Error("a program was started"); return func() {} }}
+			Start:     func(*exec.Cmd) (func(), error) { t.Error("a program was started"); return nil, os.ErrPermission }}
 		for _, folder := range []string{o.Files, o.Sandbox} {
 			if err := os.Mkdir(folder, 0o777); err != nil {
 				t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"sync"
@@ -24,6 +25,7 @@ type pendingFiles struct {
 	mu        sync.Mutex
 	paths     map[string]bool
 	processes map[*os.Process]bool // killed, with their groups, before the files go
+	ending    bool
 }
 
 var pending = pendingFiles{paths: map[string]bool{}, processes: map[*os.Process]bool{}}
@@ -43,6 +45,7 @@ func (p *pendingFiles) done(path string) {
 func (p *pendingFiles) removeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ending = true
 	for process := range p.processes {
 		syscall.Kill(-process.Pid, syscall.SIGKILL)
 	}
@@ -262,17 +265,24 @@ func (c *Context) ScratchDir() (dir string, remove func(), err error) {
 	return dir, func() { os.RemoveAll(dir); pending.done(dir) }, nil
 }
 
-// EndWithUs has a child process, which must lead its own process group, killed
-// when the command fails and when a signal ends it. done says that it has ended.
-func (c *Context) EndWithUs(process *os.Process) (done func()) {
-	pending.mu.Lock()
+// StartWithUs starts a child process, which must lead its own process group, and
+// has it killed when the command fails and when a signal ends it. done says that it
+// has ended.
+func (c *Context) StartWithUs(cmd *exec.Cmd) (done func(), err error) {
+	pending.mu.Lock() // a signal waits until it is known whom to kill
 	defer pending.mu.Unlock()
-	pending.processes[process] = true
+	if pending.ending {
+		return nil, os.ErrProcessDone
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	pending.processes[cmd.Process] = true
 	return func() {
 		pending.mu.Lock()
 		defer pending.mu.Unlock()
-		delete(pending.processes, process)
-	}
+		delete(pending.processes, cmd.Process)
+	}, nil
 }
 
 // StagingDir returns an empty hidden folder in dir, for outputs that get their

@@ -374,6 +374,10 @@ func TestDeploy(t *testing.T) {
 
 		// Steps that the handler refuses.
 		{"version 1 of the handler, agent from 1.1", "version1.json", "1.0", none, nil, "failed", "30000003", "1.0"},
+		{"version 1 and an unknown signer", "version1.json", "1.0", func(t *testing.T, d *device, _ object) {
+			write(t, filepath.Join(d.dir, "cert.pem"), read(t, filepath.Join(updates, "other.pem")))
+		}, []string{agent10}, "failed", "00000001", "1.0"},
+		{"version 1 and a file that is not described", "version1.json", "1.0", edit(func(m object) { step(m)["files"] = []any{"4.0.swu"} }), []string{agent10}, "failed", "30100104", "1.0"},
 		{"two files for version 1", "version1.json", "1.0", edit(func(m object) { step(m)["files"] = []any{"3.0.swu", "install.sh"} }), []string{agent10}, "failed", "30100103", "1.0"},
 		{"one file", "", "1.0", edit(func(m object) { step(m)["files"] = []any{"3.0.swu"} }), nil, "failed", "30100103", "1.0"},
 		{"no script named", "", "1.0", edit(func(m object) { delete(step(m)["handlerProperties"].(object), "scriptFileName") }), nil, "failed", "30100007", "1.0"},
