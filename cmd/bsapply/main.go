@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime/debug"
 	"strings"
 
@@ -58,7 +59,7 @@ $ bsapply source.swu < update.diff | cmp - target.swu`,
 	MaxArgs: 2,
 	Flags: []tool.Flag{
 		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
-		&tool.Size{Name: "memory", Arg: "SIZE", Value: 64 << 20, Help: "memory for compressors and decompressors"},
+		&tool.Size{Name: "memory", Arg: "SIZE", Value: pamz.DefaultMemory, Help: "memory that compressors and decompressors may take"},
 		&tool.Bool{Name: "need", Help: "print what applying needs, as JSON, in bytes, and apply nothing"},
 		zstdflag.File(),
 		zstdflag.DeviceVersion(),
@@ -110,7 +111,7 @@ func run(c *tool.Context) error {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		if c.Bool("need") {
-			return printNeed(c, delta, func() (pamz.Need, error) { return pamz.Needs(d, source, c.Size("memory")) })
+			return printNeed(c, delta, func() (pamz.Need, error) { return needs(c, d, source) })
 		}
 		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
 		apply = func(w io.Writer) error {
@@ -147,6 +148,16 @@ func swapped(err error, source, delta io.ReaderAt) error {
 		return tool.Hint(err, "DELTA is a SWU: swapped? bsapply SOURCE DELTA")
 	}
 	return err
+}
+
+// needs is what applying d needs with the memory that --memory allows. Without that flag
+// a delta may need more than applying it takes by default.
+func needs(c *tool.Context, d *pamz.Diff, source io.ReaderAt) (pamz.Need, error) {
+	need, err := pamz.Needs(d, source, c.Size("memory"))
+	if errors.Is(err, pamz.ErrMemory) && !c.IsSet("memory") {
+		return pamz.Needs(d, source, math.MaxInt64)
+	}
+	return need, err
 }
 
 // printNeed writes what applying needs.

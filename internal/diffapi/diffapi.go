@@ -25,17 +25,10 @@ import (
 
 // Error numbers of the reference library for what happens around the delta.
 const (
-	codeException       = 1
-	codeOpenInput       = 20300
-	codeOpenTarget      = 20301
-	codeZlibCompression = 20107
-	codeScratch         = 21000
-	codeZstdCompression = 31702
+	codeException  = 1
+	codeOpenInput  = 20300
+	codeOpenTarget = 20301
 )
-
-// memoryLimit, in bytes, allows for every window that the reference takes. What a
-// delta does not need is not used; those of bsdelta need much less.
-const memoryLimit = 256 << 20
 
 // exceptionPrefix starts every text of number 1, as it does in the reference.
 const exceptionPrefix = "Failed to apply diff. Exception: "
@@ -94,8 +87,6 @@ func describe(err error) *Error {
 	code := codeException
 	if errors.As(err, &env) {
 		code = env.code
-	} else if errors.Is(err, pamz.ErrScratch) {
-		code = codeScratch
 	} else if errors.As(err, &fault) {
 		code = fault.Code
 	}
@@ -130,7 +121,7 @@ func apply(source, diff, target string) (err error) {
 	}
 	defer old.Close()
 	return writeFile(target, func(w io.Writer) error {
-		err := pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch, Memory: memoryLimit})
+		err := pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
 		if err != nil {
 			return fmt.Errorf("%s: %w", diff, err)
 		}
@@ -160,33 +151,19 @@ func openInput(path string) (*os.File, int64, error) {
 	return f, size, nil
 }
 
-// openZstd gives a missing libzstd the number for a library that cannot
-// compress.
-func openZstd() (*codec.Zstd, error) {
-	z, err := codec.OpenZstd(codec.ZstdOptions{})
-	if err != nil {
-		return nil, &coded{codeZstdCompression, err}
-	}
-	return z, nil
-}
+func openZstd() (*codec.Zstd, error) { return codec.OpenZstd(codec.ZstdOptions{}) }
 
-// openZlib gives a missing zlib the number for one that cannot start.
-func openZlib() (*codec.Zlib, error) {
-	z, err := codec.OpenZlib("")
-	if err != nil {
-		return nil, &coded{codeZlibCompression, err}
-	}
-	return z, nil
-}
+func openZlib() (*codec.Zlib, error) { return codec.OpenZlib("") }
 
 // scratch returns a file without a name in TMPDIR.
 func scratch() (*os.File, error) {
 	f, err := os.CreateTemp("", "adudiffapi.*")
-	if err == nil {
-		err = os.Remove(f.Name())
-	}
 	if err != nil {
-		return nil, &coded{codeScratch, err}
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
 	}
 	return f, nil
 }

@@ -5,7 +5,6 @@ package diffapi
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -264,12 +263,5 @@ func TestPanic(t *testing.T) {
 	}()
 	if e := describe(err); e.Code != 1 || !strings.Contains(e.Text, "boom") {
 		t.Errorf("got %+v", *e)
-	}
-}
-
-// Too little room in the scratch folder has the number of a scratch file that fails.
-func TestScratchCode(t *testing.T) {
-	if e := describe(fmt.Errorf("delta: %w", pamz.ErrScratch)); e.Code != codeScratch {
-		t.Errorf("got %v", e)
 	}
 }

@@ -27,7 +27,7 @@ type ApplyOptions struct {
 	Scratch func() (*os.File, error)    // called when scratch space is needed; nil: that is an error
 
 	// Memory bounds what codecs may take at a time, in bytes: windows, dictionaries,
-	// blocks, and compression contexts. Default 256 MiB.
+	// blocks, and compression contexts. Default DefaultMemory.
 	Memory int64
 
 	// Strict also verifies items that are only read, which devices do not do, if their
@@ -42,13 +42,16 @@ type ApplyOptions struct {
 	Progress func(n int64) // called with each number of target bytes that were written
 }
 
-const (
-	copySize      = 128 << 10
-	defaultMemory = 256 << 20
-)
+const copySize = 128 << 10
+
+// DefaultMemory suffices for the deltas of either generation of the reference, whose
+// windows have up to 256 MiB, as have the dictionaries that go with those. What a
+// delta does not need is not taken.
+const DefaultMemory = codec.MaxDictWindow + 256<<20 + 64<<20
 
 // Apply writes the target of d to dst. Source, chunks, nested targets and the
-// target are verified; a fault of the data is an *Error. What dst received before
+// target are verified; a fault of the data is an *Error, and so is what else the
+// reference has a number for. What dst received before
 // an error must be thrown away, but nothing is written before the source was
 // verified, the structure of d, with the deltas inside it, was looked through, and
 // what it needs was found to be there: see [Need], [ErrMemory] and [ErrScratch].
@@ -155,7 +158,7 @@ func newApplier(d *Diff, opts ApplyOptions) *applier {
 }
 
 // budget is how much memory codecs may take, in bytes.
-func (a *applier) budget() int64 { return cmp.Or(a.opts.Memory, defaultMemory) }
+func (a *applier) budget() int64 { return cmp.Or(a.opts.Memory, DefaultMemory) }
 
 // info is what must be known of a delta before its first chunk is produced.
 type info struct {
@@ -640,7 +643,7 @@ func (c *compressor) open() (err error) {
 		}
 		z, err := c.s.opts.Zstd()
 		if err != nil {
-			return err
+			return NoZstd(err)
 		}
 		c.zw, err = z.NewCanonicalWriter(c.w, level)
 		return err
@@ -653,7 +656,7 @@ func (c *compressor) open() (err error) {
 	}
 	z, err := c.s.opts.Zlib()
 	if err != nil {
-		return err
+		return &Error{codeZlibStart, err}
 	}
 	c.zw, err = z.NewWriter(c.w, codec.Container(c.recipe.Params[1].Number), int(int64(c.recipe.Params[2].Number)))
 	return err

@@ -22,8 +22,8 @@ type Need struct {
 	Open bool `json:"open,omitempty"`
 }
 
-// Needs returns what Apply needs for d if it may take up to memory bytes; 0 is the
-// default of ApplyOptions. Where a lack of memory is the error, its cause is
+// Needs returns what Apply needs for d if it may take up to memory bytes; 0 is
+// DefaultMemory. Where a lack of memory is the error, its cause is
 // [ErrMemory]. It looks into source, which may be nil.
 func Needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
 	need, err := needs(d, source, memory)

@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/tooltest"
 )
@@ -283,8 +285,35 @@ func TestScratchSpace(t *testing.T) {
 		if free == need.Scratch && (err != nil || !bytes.Equal(out.Bytes(), target)) {
 			t.Errorf("just enough: %v", err)
 		}
-		if free < need.Scratch && (!errors.Is(err, ErrScratch) || fault.IsData(err) || out.Len() > 0) {
+		var e *Error
+		if free < need.Scratch && (!errors.Is(err, ErrScratch) || !errors.As(err, &e) || e.Code != codeScratch || fault.IsData(err) || out.Len() > 0) {
 			t.Errorf("too little: %v, and %d bytes were written", err, out.Len())
+		}
+	}
+}
+
+// TestDefaultMemory has the widest windows that the reference's generators make, with the
+// largest dictionary, and what is wider.
+func TestDefaultMemory(t *testing.T) {
+	b := newBuilder(t, 1, []byte("source"))
+	for _, c := range []struct {
+		dictionary, compressor int64
+		ok                     bool
+	}{{250 * mib, 3, true}, {512 * mib, 3, false}, {1, 22, false}} {
+		// A frame header with a window of 256 MiB.
+		frame := b.asset([]byte{0x28, 0xB5, 0x2F, 0xFD, 0, (28 - 10) << 3, 1, 0, 0})
+		old := NewItem(c.dictionary, digest.SHA256{1}, AllZero(c.dictionary))
+		d, _ := b.diff(0, LittleEndian, b.item([]byte{0}, ZstdDelta(frame, old)),
+			b.item(make([]byte, 99999), ZstdCompression(NewItem(1<<30, digest.SHA256{2}, AllZero(1<<30)), 1, 5, c.compressor)))
+		need, err := Needs(d, nil, 0)
+		if c.ok && (err != nil || need.Memory < c.dictionary+256*mib) {
+			t.Errorf("dictionary of %d bytes: %+v, %v", c.dictionary, need, err)
+		}
+		if !c.ok && !errors.Is(err, ErrMemory) {
+			t.Errorf("dictionary of %d bytes, level %d: %v", c.dictionary, c.compressor, err)
+		}
+		if need, err = Needs(d, nil, math.MaxInt64); err != nil || c.ok != (need.Memory <= DefaultMemory) {
+			t.Errorf("dictionary of %d bytes, level %d, any memory: %+v, %v", c.dictionary, c.compressor, need, err)
 		}
 	}
 }

@@ -301,7 +301,8 @@ func (r *Recipe) Open() *io.SectionReader {
 	return io.NewSectionReader(bytes.NewReader(r.Data), 0, int64(len(r.Data)))
 }
 
-// Error is a fault of a delta, or of the source that it is applied to.
+// Error is a fault of a delta, or of the source that it is applied to; or that a
+// library or scratch space is missing, which is no fault of the data.
 type Error struct {
 	Code int // the reference library's error number, 1 where it has none (doc/format.md)
 	Err  error
@@ -318,11 +319,13 @@ const (
 	codeOther             = 1
 	codeShort             = 20000
 	codeInflate           = 20104
-	codeContainer         = 20106
 	codeInflateShort      = 20105
+	codeContainer         = 20106
+	codeZlibStart         = 20107
 	codeZstd              = 20201
 	codeZstdShort         = 20202
 	codeOutOfBounds       = 20401
+	codeScratch           = 21000
 	codeSliceOutOfBounds  = 21200
 	codeMagic             = 30000
 	codeVersion           = 30001
@@ -344,6 +347,15 @@ const (
 	codeSelfReferential   = 33001
 	codeNoZstdCompression = 31702
 )
+
+// NoZstd numbers the reason why there is no libzstd to compress with.
+func NoZstd(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{codeNoZstdCompression, err}
+}
 
 // errorf makes an Error with the given number that is a fault of the data.
 func errorf(code int, format string, args ...any) error {

@@ -209,7 +209,7 @@ func (a *arena) create() (*os.File, error) {
 	}
 	f, err := a.open()
 	if err != nil {
-		return nil, fmt.Errorf("scratch file: %w", err)
+		return nil, &Error{codeScratch, fmt.Errorf("scratch file: %w", err)}
 	}
 	a.store, a.holes = f, true
 	return f, nil
@@ -229,7 +229,7 @@ func (a *arena) want(size int64) error {
 		return err
 	}
 	if free, ok := freeSpace(f); ok && size > free {
-		return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)
+		return &Error{codeScratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)}
 	}
 	return nil
 }
