@@ -80,8 +80,10 @@ func run(c *tool.Context) error {
 		verify = func(sum digest.SHA256) error { return digest.Check(sum, want) }
 	}
 	if zstdflag.Set(c) {
-		if _, err := zstdflag.Open(c); err != nil {
+		if _, err := zstdflag.Open(c); tool.IsUsage(err) {
 			return err
+		} else if err != nil {
+			return pamz.NoZstd(err)
 		}
 	}
 	source, err := c.InputAt(0)

@@ -113,6 +113,12 @@ func Usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// IsUsage reports whether err came from Usagef.
+func IsUsage(err error) bool {
+	var u *usageError
+	return errors.As(err, &u)
+}
+
 type hintError struct {
 	err  error
 	hint string
