@@ -117,6 +117,70 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// TestScriptFlags checks what all scripts have in common: --help in both forms,
+// --version, and what they say of a flag that they do not have. One that has operands
+// refuses flags behind them.
+func TestScriptFlags(t *testing.T) {
+	root := tooltest.Root()
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+"/", "-ldflags", "-X swudelta/internal/tool.version=v1.2.3", "./cmd/bsdelta", "./cmd/zrecompress")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// Copies, beside which no bin folder lies. scripts/version wants a checkout.
+	scripts := filepath.Join(t.TempDir(), "scripts")
+	if err := os.CopyFS(scripts, os.DirFS(filepath.Join(root, "scripts"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(scripts, "version"), []byte("#!/bin/sh\necho v1.2.3\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) (stdout, stderr string, status int) {
+		cmd := exec.Command(filepath.Join(scripts, name), args...)
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+		var out, messages bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &messages
+		cmd.Run()
+		return out.String(), messages.String(), cmd.ProcessState.ExitCode()
+	}
+	operand := map[string]string{"DiffGenTool": "a", "get-libzstd": "1.5.0", "swu-recompress": "a.swu"}
+	all, err := os.ReadDir(filepath.Join(root, "scripts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, entry := range all {
+		name := entry.Name()
+		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Mode()&0o100 == 0 || name == "version" {
+			continue
+		}
+		n++
+		for _, flag := range []string{"-h", "--help"} {
+			if out, messages, status := run(name, flag); status != 0 || messages != "" || !strings.HasPrefix(out, "Usage: "+name+" ") {
+				t.Errorf("%s %s: status %d, stdout %q, stderr %q", name, flag, status, out, messages)
+			}
+		}
+		if out, messages, status := run(name, "--version"); status != 0 || messages != "" || out != name+" v1.2.3\n" {
+			t.Errorf("%s --version: status %d, stdout %q, stderr %q", name, status, out, messages)
+		}
+		out, messages, status := run(name, "--no-such-flag")
+		if status != 2 || out != "" || !strings.HasPrefix(messages, name+": unknown flag \"--no-such-flag\"\n"+name+": hint: ") {
+			t.Errorf("%s --no-such-flag: status %d, stdout %q, stderr %q", name, status, out, messages)
+		}
+		if operand[name] == "" {
+			continue
+		}
+		out, messages, status = run(name, operand[name], "--help")
+		if status != 2 || out != "" || !strings.HasPrefix(messages, name+": flag \"--help\" comes after an operand\n"+name+": hint: ") {
+			t.Errorf("%s %s --help: status %d, stdout %q, stderr %q", name, operand[name], status, out, messages)
+		}
+	}
+	if n < 8 {
+		t.Errorf("looked at %d scripts only", n)
+	}
+}
+
 // TestPages checks that each page can be made, has the sections that it must
 // have, and refers to pages that exist.
 func TestPages(t *testing.T) {
