@@ -70,6 +70,60 @@ func checkApply(t *testing.T, argv ...string) {
 	}
 }
 
+// epoch is the time of all files in the packages.
+var epoch = []string{"SOURCE_DATE_EPOCH=1700000000"}
+
+// copySources copies the files that git knows, or would, to another place.
+func copySources(t *testing.T) string {
+	tooltest.Need(t, "git", "cp", "xargs")
+	dir := filepath.Join(t.TempDir(), "another", "place")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	command(t, []string{"FROM=" + tooltest.Root(), "TO=" + dir}, "sh", "-c", `cd "$FROM" && git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$TO"`)
+	return dir
+}
+
+// TestVersion makes commits in one second and the next, with and without a tag, and
+// has dpkg compare the versions.
+func TestVersion(t *testing.T) {
+	tooltest.Need(t, "git", "dpkg")
+	dir := t.TempDir()
+	script, err := os.ReadFile(filepath.Join(tooltest.Root(), "scripts", "version"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "scripts", "version")
+	if err := os.Mkdir(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, script, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	git := func(date string, args ...string) {
+		t.Helper()
+		command(t, []string{"GIT_AUTHOR_DATE=" + date, "GIT_COMMITTER_DATE=" + date}, "git",
+			append([]string{"-C", dir, "-c", "user.name=n", "-c", "user.email=n@example.org"}, args...)...)
+	}
+	git("", "init", "-q")
+	var versions []string
+	for i, date := range []string{"2025-01-31T23:59:58Z", "2025-02-01T00:59:59+01:00", "2025-02-01T00:00:00Z", "2025-02-01T12:00:00Z", "2025-02-02T00:00:00Z", "2025-02-03T00:00:00Z"} {
+		git(date, "commit", "-q", "--allow-empty", "-m", "c")
+		if i == 3 {
+			git(date, "tag", "-a", "-m", "release", "v0.1.0")
+		}
+		// As build-packages makes it Debian's.
+		v := strings.ReplaceAll(strings.TrimPrefix(strings.TrimSpace(command(t, nil, path)), "v"), "-", "+")
+		versions = append(versions, v)
+	}
+	if !strings.HasPrefix(versions[1], "0.0.0+git20250131235959.") || versions[3] != "0.1.0" || !strings.HasPrefix(versions[4], "0.1.0+1+g") {
+		t.Errorf("got %q", versions)
+	}
+	for i := 1; i < len(versions); i++ {
+		command(t, nil, "dpkg", "--compare-versions", versions[i-1], "lt", versions[i])
+	}
+}
+
 func TestPackages(t *testing.T) {
 	if os.Getenv("SWUDELTA_FULL") == "" {
 		t.Skip("takes minutes: only with SWUDELTA_FULL=1, as scripts/check-packages runs it")
@@ -82,7 +136,7 @@ func TestPackages(t *testing.T) {
 			if m.goarch != runtime.GOARCH {
 				tooltest.Need(t, filepath.Base(m.sysroot)+"-gcc", m.emulator)
 			}
-			paths := strings.Fields(command(t, nil, build, "-o", dir, "-V", version, m.arch))
+			paths := strings.Fields(command(t, epoch, build, "-o", dir, "-V", version, m.arch))
 			want := []string{
 				filepath.Join(dir, "swudelta_"+version+"_"+m.arch+".deb"),
 				filepath.Join(dir, "swudelta-device_"+version+"_"+m.arch+".deb"),
@@ -93,10 +147,15 @@ func TestPackages(t *testing.T) {
 			testContent(t, m, paths[0], "swudelta")
 			testContent(t, m, paths[1], "swudelta-device")
 			if m.goarch == runtime.GOARCH {
-				again := strings.Fields(command(t, nil, build, "-o", t.TempDir(), "-V", version, m.arch))
+				// A copy of the sources elsewhere, without the history, gives the same bytes.
+				again := strings.Fields(command(t, epoch, filepath.Join(copySources(t), "scripts", "build-packages"), "-o", t.TempDir(), "-V", version, m.arch))
 				for i := range paths {
 					command(t, nil, "cmp", paths[i], again[i])
 				}
+				t.Run("lintian", func(t *testing.T) {
+					tooltest.Need(t, "lintian")
+					command(t, nil, "lintian", append([]string{"--allow-root", "--fail-on", "error"}, paths...)...)
+				})
 				t.Run("apt", func(t *testing.T) { testApt(t, paths[0], paths[1]) })
 			}
 		})
