@@ -74,6 +74,9 @@ func Always(*Context) bool { return true }
 
 // Main runs the command with the arguments of the process and exits.
 func Main(cmd *Command) {
+	if status, ok := supervise(cmd.Name); ok {
+		os.Exit(status)
+	}
 	handleSignals()
 	os.Exit(run(cmd, os.Args[1:]))
 }

@@ -15,12 +15,14 @@ import (
 	"swudelta/internal/tooltest"
 )
 
+var hog [][]byte
+
 // upper is a command with every part of the machinery: it copies its input in
 // upper case, and fails in the ways that the flags ask for.
 var upper = &Command{
 	Name: "upper", Usage: "[-o OUTPUT] [INPUT]", Summary: "Copy in upper case.", MaxArgs: 2,
 	Flags: []Flag{
-		&String{Name: "fail", Help: "fail after half of the output: data, env or hang"},
+		&String{Name: "fail", Help: "fail after half of the output: data, env, memory, panic or hang"},
 		&Strings{Name: "say", Help: "print a word"},
 		&Size{Name: "memory", Value: 96 << 20, Help: "unused"},
 		&Bool{Name: "random", Help: "read at random"},
@@ -67,6 +69,12 @@ var upper = &Command{
 				return fault.At(7, "upper: bad letter")
 			case "env":
 				return Hint(errors.New("no luck"), "try again")
+			case "memory":
+				for {
+					hog = append(hog, make([]byte, 64<<20))
+				}
+			case "panic":
+				panic("out of memory, says who")
 			case "hang":
 				fmt.Fprintln(os.Stderr, "hanging")
 				time.Sleep(time.Minute)

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+
+package tool
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// A Go process that the system refuses memory cannot be saved: the runtime prints
+// the stacks of all goroutines and ends it with status 2, which means wrong usage
+// here. Where memory can be refused at all, a command therefore runs in a child
+// process, and its parent says in one line what has happened.
+
+// childMark is the variable that tells a process that it is that child.
+const childMark = "SWUDELTA_SUPERVISED"
+
+// memoryIsLimited reports whether the system may refuse memory: by a limit of this
+// process (ulimit -v, -d), because it never promises more than it has, or because
+// addresses have 32 bits. Else, without memory, it kills a process.
+func memoryIsLimited() bool {
+	const data, addresses = 2, 9 // RLIMIT_DATA and RLIMIT_AS of getrlimit(2)
+	for _, resource := range []int{data, addresses} {
+		var limit syscall.Rlimit
+		if err := syscall.Getrlimit(resource, &limit); err == nil && limit.Cur < 1<<62 {
+			return true
+		}
+	}
+	overcommit, _ := os.ReadFile("/proc/sys/vm/overcommit_memory")
+	return ^uint(0)>>32 == 0 || strings.TrimSpace(string(overcommit)) == "2"
+}
+
+// supervise runs this program once more as a child, with the same streams, signals
+// and end, and returns its status. ok is false where it has not done so, and is not
+// to: in the child, and where memory is not limited.
+func supervise(name string) (status int, ok bool) {
+	if os.Getenv(childMark) != "" {
+		os.Unsetenv(childMark) // is nothing for programs that the command runs
+		return 0, false
+	}
+	if !memoryIsLimited() {
+		return 0, false
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return 0, false
+	}
+	// The kernel ends the child with the thread that started it.
+	runtime.LockOSThread()
+	cmd := &exec.Cmd{
+		Path: program, Args: os.Args, Env: append(os.Environ(), childMark+"=1"),
+		Stdin: os.Stdin, Stdout: os.Stdout,
+		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+	}
+	messages, err := cmd.StderrPipe()
+	if err != nil {
+		return 0, false
+	}
+	signals := make(chan os.Signal, 8)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		signal.Reset()
+		return 0, false
+	}
+	go func() {
+		for s := range signals {
+			cmd.Process.Signal(s)
+		}
+	}()
+	crash := passMessages(os.Stderr, messages)
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return exitEnvironment, true
+	}
+	state := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if state.Signaled() {
+		dieOf(state.Signal())
+	}
+	if len(crash) > 0 && outOfMemory.Match(crash) {
+		fmt.Fprintf(os.Stderr, "%s: out of memory\n", name)
+		return exitEnvironment, true
+	}
+	os.Stderr.Write(crash)
+	return state.ExitStatus(), true
+}
+
+// crashStart is the first line of what the Go runtime prints when it ends a process,
+// and outOfMemory what it prints for want of memory, or of threads, which need some.
+var (
+	crashStart  = regexp.MustCompile(`^(runtime: |runtime/cgo: |fatal error: |panic: |SIG[A-Z]+: )`)
+	outOfMemory = regexp.MustCompile(`(?m)^(fatal error: .*(out of memory|cannot allocate|cannot map|failed to (reserve|allocate|map)|newosproc|thread)|runtime: (out of memory|cannot (allocate|map)|failed to create new OS thread))`)
+)
+
+// passMessages copies lines from r to w up to one that begins a crash, and returns the
+// rest.
+func passMessages(w io.Writer, r io.Reader) (crash []byte) {
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadSlice('\n')
+		if crashStart.Match(line) {
+			crash = bytes.Clone(line)
+			rest, _ := io.ReadAll(io.LimitReader(in, 1<<20))
+			io.Copy(io.Discard, in)
+			return append(crash, rest...)
+		}
+		w.Write(line)
+		if err != nil && err != bufio.ErrBufferFull {
+			return nil
+		}
+	}
+}
+
+// dieOf ends this process as the child was ended.
+func dieOf(s syscall.Signal) {
+	signal.Reset()
+	if s == syscall.SIGPIPE {
+		// The runtime heeds it only where it comes of writing to standard output.
+		if r, w, err := os.Pipe(); err == nil {
+			r.Close()
+			syscall.Dup3(int(w.Fd()), 1, 0)
+			os.Stdout.Write([]byte{0})
+		}
+	}
+	syscall.Kill(os.Getpid(), s)
+	os.Exit(128 + int(s)) // one that does not end a Go process
+}
