@@ -58,7 +58,8 @@ SWU_DELTA_JOBS ?= ""
 
 # The import manifest: the update's identity; the devices that it is for, one word
 # for each set of properties; criteria, script, handler and its properties, as
-# adu-manifest has them. SWU_DELTA_MANIFEST_FLAGS are further flags of it.
+# adu-manifest has them. The handler is microsoft/swupdate:2 unless another is named,
+# and needs a script. SWU_DELTA_MANIFEST_FLAGS are further flags of adu-manifest.
 SWU_DELTA_PROVIDER ?= ""
 SWU_DELTA_UPDATE_NAME ?= ""
 SWU_DELTA_VERSION ?= "${PV}"
