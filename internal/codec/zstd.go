@@ -326,6 +326,13 @@ func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 	return best, nil
 }
 
+// CompressPrefixed returns src as a zstd frame of that level for decoders that are given
+// prefix as a raw dictionary (zstd --patch-from). The window must cover prefix and
+// src. Memory is as for CompressBehind.
+func (z *Zstd) CompressPrefixed(prefix, src []byte, level, windowLog int) ([]byte, error) {
+	return z.compressWith(prefix, src, prefixParams(level, windowLog)...)
+}
+
 // CompressBehind returns src as the blocks of a zstd frame of that level that refer to prefix as if it were content of the same frame. Behind a frame
 // header (RFC 8878 section 3.1.1.1) with the window windowLog, and behind raw
 // blocks that hold prefix, they make a frame that any decoder reads, without a
@@ -335,10 +342,7 @@ func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 // the window has bytes, not twice as many each: the frame is the same but for 0.002 %,
 // and memory costs time.
 func (z *Zstd) CompressBehind(prefix, src []byte, level, windowLog int) ([]byte, error) {
-	params := []zstdParam{{zstdLevel, int32(level)}, {zstdWindowLog, int32(windowLog)}, {zstdContentSize, 0}}
-	if level >= 22 {
-		params = append(params, zstdParam{zstdHashLog, int32(windowLog) - 1}, zstdParam{zstdChainLog, int32(windowLog)})
-	}
+	params := append(prefixParams(level, windowLog), zstdParam{zstdContentSize, 0})
 	frame, err := z.compressWith(prefix, src, params...)
 	if err != nil {
 		return nil, err
@@ -349,6 +353,14 @@ func (z *Zstd) CompressBehind(prefix, src []byte, level, windowLog int) ([]byte,
 		return nil, fmt.Errorf("%s: unexpected frame header", z.path)
 	}
 	return frame[magicAndDescriptor+1:], nil
+}
+
+func prefixParams(level, windowLog int) []zstdParam {
+	params := []zstdParam{{zstdLevel, int32(level)}, {zstdWindowLog, int32(windowLog)}}
+	if level >= 22 {
+		params = append(params, zstdParam{zstdHashLog, int32(windowLog) - 1}, zstdParam{zstdChainLog, int32(windowLog)})
+	}
+	return params
 }
 
 func (z *Zstd) compress(src []byte, params ...zstdParam) ([]byte, error) {

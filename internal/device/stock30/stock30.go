@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+
+// Package stock30 writes down, for a device with the stock library of generation
+// 3.0, how an image is made out of the source. The result is a tree of recipes for
+// a delta of version 2 (package pamz):
+//
+//	image  = chain(entries)
+//	entry  = zeros | slice of the old side | slice of the fresh bytes | slice of a pack
+//	pack   = bspatch(patch, chain(ranges of the old side, its fresh bytes))
+//	fresh  = zstd_decompression(frame, or frame and dictionary: ranges of the old side)
+//
+// Such a device finds all content by length and digest, so that each item states
+// them, and equal content is stored once, whatever uses it. An item costs 168 bytes of
+// the delta: 124 for its recipe, 44 wherever it is an ingredient. The library refuses
+// a recipe whose result is its own ingredient, and cannot follow recipes that need each
+// other in a circle. Both are excluded here: items are made in the order old side,
+// fresh bytes, packs, entries, each only out of earlier ones, and content that an earlier item has
+// already is that item.
+//
+// A slice of what can only be produced front to back makes the library stage all of it
+// once, in /tmp if it is longer than 64 KiB. So a pack, and the content of a compressed
+// source, are produced once, however many entries there are.
+package stock30
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/digest"
+	"swudelta/internal/pamz"
+)
+
+// ItemCost is what one more item costs in the delta, in bytes.
+const ItemCost = 168
+
+// Range is the half-open range of bytes [Off, Off+Len).
+type Range struct{ Off, Len int64 }
+
+// End is the offset behind the range.
+func (r Range) End() int64 { return r.Off + r.Len }
+
+// Side is content of the source that serves an image: parts, end to end.
+type Side struct {
+	Parts []Part
+	Data  []byte // the content of all parts
+}
+
+// Part is what one stream, or a piece of the source as it is stored, holds.
+type Part struct {
+	Stored Range         // in the source
+	SHA256 digest.SHA256 // of the stored bytes; needed where they are a stream
+	Kind   codec.Kind    // the stream's compression; KindPlain: none
+	Size   int64         // of the content, in bytes
+}
+
+// Image is content of the target, and what it consists of.
+type Image struct {
+	Data    []byte
+	SHA256  digest.SHA256
+	Old     *Side
+	Packs   []Pack
+	Fresh   []byte  // all fresh bytes, end to end
+	Near    []Range // of the old side: what the fresh bytes may be like, sorted, disjoint
+	Entries []Entry // of all of Data, in order
+}
+
+// Pack is a patch, and what it makes.
+type Pack struct {
+	Patch  []byte   // BSDIFF40
+	Ranges []Range  // of the old side: the old side of the patch, end to end,
+	Fresh  Range    // and behind them these of the fresh bytes
+	New    [][]byte // what it makes, end to end
+}
+
+// Entry is a range of the image. Its content lies at Off in: the old side, the fresh
+// bytes, what pack 0 makes, what pack 1 makes, and so on, end to end. Or it is Zero.
+type Entry struct {
+	Len  int64
+	Off  int64
+	Zero bool
+}
+
+// Options say how fresh bytes are compressed.
+type Options struct {
+	Zstd   *codec.Zstd
+	Level  int                  // of zstd
+	Window int                  // the widest window, as a power of two
+	Note   func(string, ...any) // receives how it was done; may be nil
+}
+
+// Writer writes the images of one delta, which share content.
+type Writer struct {
+	Options
+	items map[key]*pamz.Item
+}
+
+type key struct {
+	length int64
+	sum    digest.SHA256
+}
+
+// NewWriter returns a writer for one delta.
+func NewWriter(o Options) *Writer {
+	return &Writer{Options: o, items: map[key]*pamz.Item{}}
+}
+
+// Member returns the item that is stored in the target: image, compressed to what has the
+// given length and digest.
+func Member(image *pamz.Item, kind codec.Kind, length int64, sum digest.SHA256) (*pamz.Item, error) {
+	switch kind {
+	case codec.KindPlain:
+		return image, nil
+	case codec.KindGzip:
+		return pamz.NewItem(length, sum, pamz.ZlibCompression(image, pamz.ContainerGzip, level)), nil
+	}
+	return nil, fmt.Errorf("a device of generation 3.0 cannot make %v", kind)
+}
+
+// level is at which zlib makes canonical gzip (codec.Zlib.NewCanonicalWriter).
+const level = 9
+
+// Image returns the item that makes an image.
+func (w *Writer) Image(im *Image) (*pamz.Item, error) {
+	s := &image{Writer: w, Image: im}
+	if err := s.openSide(); err != nil {
+		return nil, err
+	}
+	// All that is old comes first: what an entry has in common with a range of the
+	// old side must not be made by a pack that needs that range.
+	olds := make([]*pamz.Item, len(im.Packs))
+	for i, p := range im.Packs {
+		olds[i] = s.ranges(p.Ranges)
+	}
+	if len(im.Fresh) > 0 {
+		if err := s.compressFresh(); err != nil {
+			return nil, err
+		}
+	}
+	s.starts = append(s.starts, int64(len(im.Old.Data)), int64(len(im.Old.Data)+len(im.Fresh)))
+	s.wholes = append(s.wholes, nil, s.fresh)
+	for i, p := range im.Packs {
+		item, err := s.pack(p, olds[i])
+		if err != nil {
+			return nil, fmt.Errorf("pack %d: %w", i, err)
+		}
+		s.starts = append(s.starts, s.starts[len(s.starts)-1]+item.Length)
+		s.wholes = append(s.wholes, item)
+	}
+	var entries []*pamz.Item
+	at := int64(0)
+	for _, e := range im.Entries {
+		list, err := s.entry(e, at)
+		if err != nil {
+			return nil, fmt.Errorf("entry at %d: %w", at, err)
+		}
+		entries = append(entries, list...)
+		at += e.Len
+	}
+	if at != int64(len(im.Data)) {
+		return nil, fmt.Errorf("entries for %d bytes of %d", at, len(im.Data))
+	}
+	if len(entries) == 0 {
+		return nil, errors.New("an image without content")
+	}
+	return w.chain(entries, at, im.SHA256), nil
+}
+
+// image is one image on its way.
+type image struct {
+	*Writer
+	*Image
+	parts  []*pamz.Item // of the old side
+	fresh  *pamz.Item
+	starts []int64      // where each of wholes ends, in the offsets of entries
+	wholes []*pamz.Item // nil for the old side, the fresh bytes, the packs
+}
+
+// item returns the item of that content: an earlier one, if there is one.
+func (w *Writer) item(length int64, sum digest.SHA256, recipe *pamz.Recipe) *pamz.Item {
+	k := key{length, sum}
+	it := w.items[k]
+	if it == nil {
+		it = pamz.NewItem(length, sum, recipe)
+		w.items[k] = it
+	}
+	return it
+}
+
+// asset returns the item of content that the delta carries.
+func (w *Writer) asset(data []byte) *pamz.Item {
+	return w.item(int64(len(data)), digest.Sum(data), pamz.InlineAsset(data))
+}
+
+// chain puts items end to end.
+func (w *Writer) chain(list []*pamz.Item, length int64, sum digest.SHA256) *pamz.Item {
+	if len(list) == 1 {
+		return list[0]
+	}
+	return w.item(length, sum, flat(list))
+}
+
+// flat is a concatenation of any number of items: in version 2 there is no limit.
+func flat(list []*pamz.Item) *pamz.Recipe {
+	r := &pamz.Recipe{Op: pamz.OpConcatenation, Params: make([]pamz.Param, len(list))}
+	for i, it := range list {
+		r.Params[i].Item = it
+	}
+	return r
+}
+
+// openSide makes the items of the parts of the old side.
+func (s *image) openSide() error {
+	at := int64(0)
+	for _, p := range s.Old.Parts {
+		content := s.Old.Data[at : at+p.Size]
+		recipe := pamz.CopySource(p.Stored.Off)
+		if p.Kind != codec.KindPlain {
+			stored := s.item(p.Stored.Len, p.SHA256, recipe)
+			switch p.Kind {
+			case codec.KindGzip:
+				recipe = pamz.GzDecompression(stored)
+			case codec.KindZstd:
+				recipe = pamz.ZstdDecompression(stored)
+			default:
+				return fmt.Errorf("a device of generation 3.0 cannot undo %v", p.Kind)
+			}
+		}
+		// Where all of it was made before, it is taken from there.
+		s.parts = append(s.parts, s.item(p.Size, digest.Sum(content), recipe))
+		at += p.Size
+	}
+	return nil
+}
+
+// old returns the items of a range of the old side, one for each part that it lies in.
+func (s *image) old(r Range) (list []*pamz.Item) {
+	start := int64(0)
+	for i, p := range s.Old.Parts {
+		from, to := max(r.Off, start), min(r.End(), start+p.Size)
+		if from < to {
+			list = append(list, s.slice(s.parts[i], from-start, s.Old.Data[from:to]))
+		}
+		start += p.Size
+	}
+	return list
+}
+
+// slice returns the item of content, which lies at off in whole.
+func (s *image) slice(whole *pamz.Item, off int64, content []byte) *pamz.Item {
+	n := int64(len(content))
+	if n == whole.Length {
+		return whole
+	}
+	recipe := pamz.Region(whole, off, n)
+	if r := whole.Recipe; r.Op == pamz.OpCopySource {
+		recipe = pamz.CopySource(int64(r.Params[0].Number) + off)
+	}
+	return s.item(n, digest.Sum(content), recipe)
+}
+
+// ranges returns the item of ranges of the old side, end to end; nil if there are none.
+func (s *image) ranges(list []Range) *pamz.Item {
+	sum := digest.NewWriter(io.Discard)
+	var items []*pamz.Item
+	for _, r := range list {
+		items = append(items, s.old(r)...)
+		sum.Write(s.Old.Data[r.Off:r.End()])
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	return s.chain(items, sum.Len(), sum.Sum())
+}
+
+// compressFresh makes the item of the fresh bytes: in the better of two ways, alone,
+// or with old content as dictionary.
+func (s *image) compressFresh() error {
+	sum := digest.Sum(s.Fresh)
+	log := func(n int) int { return min(max(bitsFor(n), 10), s.Window) }
+	best, err := s.Zstd.Compress(s.Fresh, s.Level, log(len(s.Fresh)))
+	if err != nil {
+		return err
+	}
+	recipe, size := pamz.ZstdDecompression, len(best)
+	var near []byte
+	for _, r := range s.Near {
+		near = append(near, s.Old.Data[r.Off:r.End()]...)
+	}
+	var dictionary *pamz.Item
+	if len(near) > 0 && len(near)+len(s.Fresh) <= 1<<s.Window {
+		frame, err := s.Zstd.CompressPrefixed(near, s.Fresh, s.Level, log(len(near)+len(s.Fresh)))
+		if err != nil {
+			return err
+		}
+		cost := len(frame) + ItemCost*(len(s.Near)+1)
+		if s.Note != nil {
+			s.Note("fresh bytes %d: %d alone, %d with %d bytes of old content from %d ranges", len(s.Fresh), len(best), cost, len(near), len(s.Near))
+		}
+		if cost < size {
+			best, dictionary = frame, s.ranges(s.Near)
+		}
+	}
+	if dictionary != nil {
+		recipe = func(frame *pamz.Item) *pamz.Recipe { return pamz.ZstdDelta(frame, dictionary) }
+	}
+	s.fresh = s.item(int64(len(s.Fresh)), sum, recipe(s.asset(best)))
+	return nil
+}
+
+// bitsFor is the power of two that is at least n.
+func bitsFor(n int) (log int) {
+	for 1<<log < n {
+		log++
+	}
+	return log
+}
+
+// pack returns the item of what a pack makes; old is the item of its ranges.
+func (s *image) pack(p Pack, old *pamz.Item) (*pamz.Item, error) {
+	side := digest.NewWriter(io.Discard)
+	var list []*pamz.Item
+	if old != nil {
+		list = append(list, old)
+		for _, r := range p.Ranges {
+			side.Write(s.Old.Data[r.Off:r.End()])
+		}
+	}
+	if p.Fresh.Len > 0 {
+		content := s.Fresh[p.Fresh.Off:p.Fresh.End()]
+		list = append(list, s.slice(s.fresh, p.Fresh.Off, content))
+		side.Write(content)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("it has no old side")
+	}
+	if old != nil && len(list) > 1 && old.Recipe.Op == pamz.OpConcatenation {
+		// One chain for all costs less than one in the other.
+		var flat []*pamz.Item
+		for _, param := range old.Recipe.Params {
+			flat = append(flat, param.Item)
+		}
+		list = append(flat, list[1])
+	}
+	made := digest.NewWriter(io.Discard)
+	for _, b := range p.New {
+		made.Write(b)
+	}
+	return s.item(made.Len(), made.Sum(), pamz.BSDiff(s.asset(p.Patch), s.chain(list, side.Len(), side.Sum()))), nil
+}
+
+// entry returns the items of an entry, which begins at at in the image: one for each
+// thing that it is a slice of.
+func (s *image) entry(e Entry, at int64) (list []*pamz.Item, err error) {
+	if e.Len <= 0 || at+e.Len > int64(len(s.Data)) {
+		return nil, fmt.Errorf("%d bytes are not in the image", e.Len)
+	}
+	if e.Zero {
+		return []*pamz.Item{s.item(e.Len, digest.Sum(s.Data[at:at+e.Len]), pamz.AllZero(e.Len))}, nil
+	}
+	start := int64(0)
+	for i, end := range s.starts {
+		from, to := max(e.Off, start), min(e.Off+e.Len, end)
+		switch {
+		case from >= to:
+		case s.wholes[i] == nil:
+			list = append(list, s.old(Range{from, to - from})...)
+		default:
+			content := s.Data[at+from-e.Off : at+to-e.Off]
+			list = append(list, s.slice(s.wholes[i], from-start, content))
+		}
+		start = end
+	}
+	if e.Off < 0 || e.Off+e.Len > start {
+		return nil, fmt.Errorf("nothing lies at %d", e.Off)
+	}
+	return list, nil
+}
