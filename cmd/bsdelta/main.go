@@ -16,9 +16,11 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
+	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
+	"swudelta/internal/pamz"
 	"swudelta/internal/plan"
 	"swudelta/internal/suffix"
 	"swudelta/internal/tool"
@@ -70,8 +72,9 @@ bsapply source.swu update.delta | cmp - target.swu`,
 }
 
 func run(c *tool.Context) error {
-	if p := c.String("device"); p != "1.0" {
-		return tool.Usagef("--device %q: bsdelta makes deltas for profile 1.0", p)
+	profile, err := pamz.ParseProfile(c.String("device"))
+	if err != nil {
+		return tool.Usagef("--device: %v", err)
 	}
 	source, err := c.InputAt(0)
 	if err != nil {
@@ -94,6 +97,7 @@ func run(c *tool.Context) error {
 	// mapped, and libzstd take the rest.
 	debug.SetMemoryLimit(c.Size("memory") / 2)
 	o := plan.Options{
+		Profile:      profile,
 		DeviceMemory: c.Size("device-memory"),
 		DeviceTmp:    c.Size("device-tmp"),
 		Memory:       c.Size("memory"),
@@ -113,6 +117,11 @@ func run(c *tool.Context) error {
 	}
 	if o.Zstd, err = zstdflag.Open(c); err != nil {
 		return err
+	}
+	if profile == pamz.Profile30 {
+		if o.Zlib, err = codec.OpenZlib(""); err != nil {
+			return err
+		}
 	}
 	r, err := plan.Make(plan.Input{ReaderAt: source, Size: source.Size()}, plan.Input{ReaderAt: target, Size: target.Size()}, o)
 	if err == nil || errors.Is(err, plan.ErrNotSmaller) {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"swudelta/internal/codec"
 	"swudelta/internal/content"
 	"swudelta/internal/digest"
 )
@@ -55,12 +54,10 @@ func (m *maker) open() ([]*target, error) {
 		return nil, fmt.Errorf("target: %w", err)
 	}
 	o := content.Options{
-		Load:      m.Load,
-		MaxWindow: maxZstdWindow,
-		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){
-			codec.KindZstd: func(w io.Writer) (io.WriteCloser, error) { return m.Zstd.NewCanonicalWriter(w, canonicalLevel) },
-		},
-		Note: func(s string) { m.notef("%s", s) },
+		Load:        m.Load,
+		MaxWindow:   maxZstdWindow,
+		Compressors: m.compressors(),
+		Note:        func(s string) { m.notef("%s", s) },
 	}
 	var targets []*target
 	stored, changed := false, false // there are members that changed, and stored ones among them

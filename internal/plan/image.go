@@ -74,7 +74,7 @@ func (m *maker) image(v *content.View, sum digest.SHA256, from []*candidate, bud
 		m.result.Copied-before.Copied, m.result.Zeros-before.Zeros, m.result.Repeats-before.Repeats, m.result.Packed-before.Packed, len(fresh))
 	ranges, sizes := 0, bsdiff.Sizes{}
 	var coded *frame // nil: there are no fresh bytes
-	if len(fresh) > 0 {
+	if len(fresh) > 0 && m.stock30 == nil {
 		// It takes much memory, which Go's collector does not know about.
 		debug.FreeOSMemory()
 		if coded, err = m.compress(fresh, old.data, near, budget); err != nil {
@@ -91,6 +91,10 @@ func (m *maker) image(v *content.View, sum digest.SHA256, from []*candidate, bud
 		freshSize = coded.size
 	}
 	m.explainf("bytes of the delta: control %d diff %d extra %d fresh %d ranges %d", sizes.Control, sizes.Diff, sizes.Extra, freshSize, ranges*rangeCost)
+	if m.stock30 != nil {
+		debug.FreeOSMemory()
+		return m.image30(target, sum, from, old, d.pieces, made, fresh, near, budget)
+	}
 	return m.graph(target, sum, old, d.pieces, made, len(fresh), coded)
 }
 

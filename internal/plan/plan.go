@@ -26,6 +26,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
+	"swudelta/internal/device/stock30"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
@@ -62,8 +63,14 @@ type Options struct {
 	// name of the member; "" is a file that is no SWU. They are hints.
 	SourceLayouts, TargetLayouts map[string]*layout.Layout
 
-	// Zstd is the device's libzstd.
+	// Profile is the generation of the device's library. Default: pamz.Profile10.
+	Profile pamz.Profile
+
+	// Zstd is the device's libzstd; under pamz.Profile30 it compresses only what the delta
+	// carries.
 	Zstd *codec.Zstd
+	// Zlib is needed under pamz.Profile30.
+	Zlib *codec.Zlib
 
 	// Load keeps the content of a reader where it can be addressed.
 	Load func(io.Reader) ([]byte, error)
@@ -123,8 +130,9 @@ type maker struct {
 	sourceSum      *digest.Writer // of all of source
 	candidates     []*candidate   // views of the source's members
 	effort         effort
-	shortest       int   // run of the old side that becomes an entry of the table, in bytes
-	maxRegion      int64 // the greatest offset and length of a region
+	shortest       int             // run of the old side that becomes an entry of the table, in bytes
+	maxRegion      int64           // the greatest offset and length of a region
+	stock30        *stock30.Writer // nil: the delta is not for that device
 	result         Result
 }
 
@@ -138,8 +146,8 @@ func (m *maker) explainf(format string, args ...any) {
 	fmt.Fprintf(&m.result.explanation, format+"\n", args...)
 }
 
-// Make makes a delta of profile 1.0: PAMZ version 0, little endian. It was
-// checked against the rules of the device, applied to source, and gave target.
+// Make makes a delta of the profile: PAMZ version 0, little endian, for profile 1.0,
+// version 2 for profile 3.0. It was checked against the rules of the device, applied to source, and gave target.
 func Make(source, target Input, o Options) (*Result, error) {
 	return newMaker(source, target, o).make()
 }
@@ -154,7 +162,13 @@ func newMaker(source, target Input, o Options) *maker {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	return &maker{Options: o, source: source, target: target, shortest: goodCopy, maxRegion: maxNumber, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
+	maxRegion := int64(maxNumber)
+	if o.Profile == "" {
+		o.Profile = pamz.Profile10
+	} else if o.Profile == pamz.Profile30 {
+		maxRegion = anyNumber
+	}
+	return &maker{Options: o, source: source, target: target, shortest: goodCopy, maxRegion: maxRegion, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
 }
 
 func (m *maker) make() (*Result, error) {
@@ -213,6 +227,7 @@ func (m *maker) fit(members []*target) error {
 			TargetLength: m.target.Size, TargetSHA256: m.result.TargetSHA256,
 			SourceLength: m.source.Size, SourceSHA256: m.result.SourceSHA256,
 		}
+		m.begin(diff)
 		var err error
 		if diff.Chunks, err = m.chunks(members, int(budget)); err != nil {
 			return err
@@ -269,11 +284,9 @@ func (m *maker) chunks(members []*target, budget int) ([]*pamz.Item, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.describe(), err)
 		}
-		whole, err := encode(t.Len, item.SHA256, m.source.Size, item)
-		if err != nil {
+		if t.cost, err = m.cost(t, item); err != nil {
 			return nil, err
 		}
-		t.cost = whole.Length
 		chunks = append(chunks, item)
 		done = t.End()
 	}
@@ -308,7 +321,18 @@ func (m *maker) member(t *target, budget int) (*pamz.Item, error) {
 	if !t.view.Opened() {
 		return content, nil
 	}
-	return pamz.NewItem(t.Len, sum, pamz.ZstdCompression(content, 1, 5, canonicalLevel)), nil
+	return m.compressed(content, t.view, sum)
+}
+
+// cost returns what a member of the target takes of the delta, in bytes.
+func (m *maker) cost(t *target, item *pamz.Item) (int64, error) {
+	d := &pamz.Diff{TargetLength: t.Len, TargetSHA256: item.SHA256, SourceLength: m.source.Size, SourceSHA256: m.result.SourceSHA256, Chunks: []*pamz.Item{item}}
+	if m.stock30 != nil {
+		d.Version, d.Order = 2, pamz.BigEndian
+	}
+	w := digest.NewWriter(io.Discard)
+	err := pamz.Encode(w, d)
+	return w.Len(), err
 }
 
 // verify holds the delta against the rules of the device and its limits, and
@@ -318,7 +342,7 @@ func (m *maker) verify() error {
 	if err != nil {
 		return fmt.Errorf("read the new delta back: %w", err)
 	}
-	cost, violations, err := pamz.Check(d, pamz.Profile10)
+	cost, violations, err := pamz.Check(d, m.Profile)
 	switch {
 	case err != nil:
 		return err
@@ -328,6 +352,7 @@ func (m *maker) verify() error {
 	m.result.DeviceMemory, m.result.DeviceTmp = cost.Memory, cost.Tmp
 	err = pamz.Apply(io.Discard, d, m.source, m.source.Size, pamz.ApplyOptions{
 		Zstd:    func() (*codec.Zstd, error) { return m.Zstd, nil },
+		Zlib:    func() (*codec.Zlib, error) { return m.Zlib, nil },
 		Scratch: m.Scratch,
 		Strict:  true,
 

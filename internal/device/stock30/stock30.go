@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
@@ -129,7 +130,7 @@ func (w *Writer) Image(im *Image) (*pamz.Item, error) {
 	}
 	// All that is old comes first: what an entry has in common with a range of the
 	// old side must not be made by a pack that needs that range.
-	olds := make([]*pamz.Item, len(im.Packs))
+	olds := make([]run, len(im.Packs))
 	for i, p := range im.Packs {
 		olds[i] = s.ranges(p.Ranges)
 	}
@@ -234,12 +235,19 @@ func (s *image) openSide() error {
 	return nil
 }
 
-// old returns the items of a range of the old side, one for each part that it lies in.
+// old returns the items of a range of the old side, end to end. What lies in one part is one
+// item, but all of a stream is two: the library stages a stream once for all slices of it,
+// and once more for whoever takes it whole.
 func (s *image) old(r Range) (list []*pamz.Item) {
 	start := int64(0)
 	for i, p := range s.Old.Parts {
 		from, to := max(r.Off, start), min(r.End(), start+p.Size)
-		if from < to {
+		switch {
+		case from >= to:
+		case p.Kind != codec.KindPlain && to-from == p.Size && p.Size > 1:
+			half := start + p.Size/2
+			list = append(list, s.slice(s.parts[i], 0, s.Old.Data[from:half]), s.slice(s.parts[i], half-start, s.Old.Data[half:to]))
+		default:
 			list = append(list, s.slice(s.parts[i], from-start, s.Old.Data[from:to]))
 		}
 		start += p.Size
@@ -260,18 +268,40 @@ func (s *image) slice(whole *pamz.Item, off int64, content []byte) *pamz.Item {
 	return s.item(n, digest.Sum(content), recipe)
 }
 
-// ranges returns the item of ranges of the old side, end to end; nil if there are none.
-func (s *image) ranges(list []Range) *pamz.Item {
-	sum := digest.NewWriter(io.Discard)
-	var items []*pamz.Item
+// run is items end to end, with their content.
+type run struct {
+	items   []*pamz.Item
+	content [][]byte
+}
+
+func (r *run) add(content []byte, items ...*pamz.Item) {
+	r.items, r.content = append(r.items, items...), append(r.content, content)
+}
+
+// ranges returns ranges of the old side, end to end.
+func (s *image) ranges(list []Range) (out run) {
 	for _, r := range list {
-		items = append(items, s.old(r)...)
-		sum.Write(s.Old.Data[r.Off:r.End()])
+		out.add(s.Old.Data[r.Off:r.End()], s.old(r)...)
 	}
-	if len(items) == 0 {
-		return nil
+	return out
+}
+
+// join returns the item of a run. Where that would be all of a stream, which is made in
+// another way, one byte is put before or behind it.
+func (s *image) join(r run, before bool) *pamz.Item {
+	sum := digest.NewWriter(io.Discard)
+	for _, b := range r.content {
+		sum.Write(b)
 	}
-	return s.chain(items, sum.Len(), sum.Sum())
+	if i := slices.Index(s.parts, s.items[key{sum.Len(), sum.Sum()}]); i >= 0 && len(r.items) > 1 {
+		first := r.content[0][:1]
+		one := run{[]*pamz.Item{s.slice(s.parts[i], 0, first)}, [][]byte{first}}
+		if before {
+			return s.join(run{append(one.items, r.items...), append(one.content, r.content...)}, before)
+		}
+		return s.join(run{append(slices.Clip(r.items), one.items...), append(slices.Clip(r.content), one.content...)}, before)
+	}
+	return s.chain(r.items, sum.Len(), sum.Sum())
 }
 
 // compressFresh makes the item of the fresh bytes: in the better of two ways, alone,
@@ -299,7 +329,7 @@ func (s *image) compressFresh() error {
 			s.Note("fresh bytes %d: %d alone, %d with %d bytes of old content from %d ranges", len(s.Fresh), len(best), cost, len(near), len(s.Near))
 		}
 		if cost < size {
-			best, dictionary = frame, s.ranges(s.Near)
+			best, dictionary = frame, s.join(s.ranges(s.Near), true)
 		}
 	}
 	if dictionary != nil {
@@ -317,37 +347,20 @@ func bitsFor(n int) (log int) {
 	return log
 }
 
-// pack returns the item of what a pack makes; old is the item of its ranges.
-func (s *image) pack(p Pack, old *pamz.Item) (*pamz.Item, error) {
-	side := digest.NewWriter(io.Discard)
-	var list []*pamz.Item
-	if old != nil {
-		list = append(list, old)
-		for _, r := range p.Ranges {
-			side.Write(s.Old.Data[r.Off:r.End()])
-		}
-	}
+// pack returns the item of what a pack makes; old is what its ranges hold.
+func (s *image) pack(p Pack, old run) (*pamz.Item, error) {
 	if p.Fresh.Len > 0 {
 		content := s.Fresh[p.Fresh.Off:p.Fresh.End()]
-		list = append(list, s.slice(s.fresh, p.Fresh.Off, content))
-		side.Write(content)
+		old.add(content, s.slice(s.fresh, p.Fresh.Off, content))
 	}
-	if len(list) == 0 {
+	if len(old.items) == 0 {
 		return nil, errors.New("it has no old side")
-	}
-	if old != nil && len(list) > 1 && old.Recipe.Op == pamz.OpConcatenation {
-		// One chain for all costs less than one in the other.
-		var flat []*pamz.Item
-		for _, param := range old.Recipe.Params {
-			flat = append(flat, param.Item)
-		}
-		list = append(flat, list[1])
 	}
 	made := digest.NewWriter(io.Discard)
 	for _, b := range p.New {
 		made.Write(b)
 	}
-	return s.item(made.Len(), made.Sum(), pamz.BSDiff(s.asset(p.Patch), s.chain(list, side.Len(), side.Sum()))), nil
+	return s.item(made.Len(), made.Sum(), pamz.BSDiff(s.asset(p.Patch), s.join(old, false))), nil
 }
 
 // entry returns the items of an entry, which begins at at in the image: one for each
