@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff"},
 	{"pamz", "content", "displace"},
-	{"native"},
+	{"native", "device/stock30"},
 	{"plan", "manifest", "diffapi"},
 	{"deploy"},
 }

@@ -36,8 +36,9 @@ var app = &tool.Command{
 	Description: `
 SOURCE and TARGET are SWUs, images, or any files; one of them may be standard
 input. The members of SWUs are compared one by one, without their compression:
-in SOURCE gzip and zstd are undone, in TARGET zstd, if it is the canonical form
-that zrecompress writes. The delta is a PAMZ file for the profile of the device.
+in SOURCE gzip and zstd are undone, in TARGET the compression that the device can
+redo (zstd under profile 1.0, gzip under 3.0), if it is the canonical form that
+zrecompress writes. The delta is a PAMZ file for the profile of the device.
 It is written only after it was applied in memory and gave TARGET, and only if
 it is smaller than TARGET.
 
@@ -56,7 +57,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	Flags: []tool.Flag{
 		&tool.String{Name: "format", Arg: "FORMAT", Value: "pamz", Help: "pamz, or bsdiff40: one plain patch between the files as they are"},
 		&tool.Level{Value: plan.DefaultEffort, Help: "fast ... small"},
-		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs"},
+		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs: 1.0 or 3.0"},
 		&tool.Strings{Name: "source-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) SOURCE"},
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
 		&tool.Size{Name: "device-memory", Value: plan.DefaultDeviceMemory, Help: "resident memory of the process that applies the delta"},
