@@ -7,7 +7,8 @@
 # $work/new and $work/new.list.
 #
 # From them it wants: run TOOL ARG..., say, warn and die as they understand them;
-# messages NAME, which passes on what $work/messages has; and zstd_options.
+# messages NAME, which passes on what $work/messages has; zstd_options; common, the
+# flags of every tool; and cert, which the new signature is verified with.
 # shellcheck disable=SC2154
 
 # digest FILE
@@ -17,25 +18,46 @@ digest() {
   printf '%s' "${line%% *}"
 }
 
-declare -A compressed=() renamed=()
+declare -A compressed=() renamed=() unreadable=()
+
+# check_target SWU: what a device would refuse, or would install otherwise than it
+# was meant, must not be signed anew. What cannot be decompressed is only left.
+check_target() {
+  local class name path message status=0 faults=()
+  swdesc -q --check -C "$work/target" -o "$work/target.findings" "$work/target/sw-description" 2>"$work/messages" || status=$?
+  [ $status != 0 ] || return 0
+  if [ $status != 3 ] || [ ! -s "$work/target.findings" ]; then
+    messages swdesc
+    exit $status
+  fi
+  while IFS=$'\t' read -r class name path message; do
+    case $class in
+    part)
+      [ -n "${unreadable[$name]:-}" ] || warn "$name: left as it is: $message"
+      unreadable[$name]=$message
+      ;;
+    padding | size | unhashed) warn "$name ($path): $message" ;;
+    description) faults+=("$1: $message") ;;
+    *) faults+=("$1: member \"$name\" ($path): $message") ;;
+    esac
+  done <"$work/target.findings"
+  [ ${#faults[@]} = 0 ] || die 3 "${faults[@]}" 'hint: a device refuses this, or installs what was not tested; swdesc --check looks for it alone'
+}
 
 # read_entries SWU: what is to be done with the members that sw-description names:
 # images, with the word for their compression in compressed; left, in words.
 read_entries() {
-  local name kind word sha256 action reason path
-  local -A digests=()
+  local name kind word encrypted action reason
   images=() left=()
-  while IFS=$'\t' read -r name kind word sha256 _ _ _ action reason path; do
-    if [ ! -f "$work/target/$name" ]; then
-      [ "$kind" != other ] || continue
-      die 3 "$1: sw-description names \"$name\" ($path), which is not in the archive"
-    fi
-    # What a device would refuse must not be signed anew.
-    [ -n "${digests[$name]:-}" ] || digests[$name]=$(digest "$work/target/$name")
-    [ "$sha256" = - ] || [ "$sha256" = "${digests[$name]}" ] ||
-      die 3 "$1: member \"$name\" has sha256 ${digests[$name]}, $path in sw-description says $sha256"
-    [ "$action" != same ] || continue
-    if [ "$action" = recompress ]; then
+  check_target "$1"
+  while IFS=$'\t' read -r name kind word _ _ _ encrypted action reason _; do
+    # A group of another name may speak of what is not in the archive.
+    if [ ! -f "$work/target/$name" ] || [ "$action" = same ]; then continue; fi
+    if [ -n "${unreadable[$name]:-}" ]; then
+      : # said already
+    elif [ "$encrypted" = yes ]; then
+      warn "$name: left as it is, it is encrypted, so the delta holds all of it; leave it out of the delta update, since decrypted and encrypted again it would be another file"
+    elif [ "$action" = recompress ]; then
       images+=("$name") compressed[$name]=$word
     elif [ "$kind" = images ]; then
       left+=("$name: left as it is ($reason)")
@@ -72,15 +94,17 @@ recompress() {
   fi
 }
 
-# sign COMMAND: the new signature, if there is to be one.
+# sign COMMAND: the new signature, if there is to be one. What a command has to do
+# is the business of swu-sign. The locks of a run are not the command's.
 sign() {
-  local signing=$1 description status=0
+  local signing=$1 options=() status=0
   if [ -n "$signing" ]; then
-    description=$(realpath -- "$work/new/sw-description")
-    sh -c "$signing \"\$@\"" sh "$description" </dev/null >"$work/messages" 2>&1 8<&- 9>&- || status=$?
+    [ ! -f "$work/target/sw-description.sig" ] || options+=(--like "$work/target/sw-description.sig")
+    [ -z "$cert" ] || options+=(--cert "$cert")
+    swu-sign "${common[@]}" --command "$signing" "${options[@]}" -o "$work/new/sw-description.sig" \
+      "$work/new/sw-description" 2>"$work/messages" 8<&- 9>&- || status=$?
     messages signing
-    [ $status = 0 ] || die 1 "the signing command ended with status $status: $signing"
-    [ -f "$description.sig" ] || die 1 "the signing command did not create $description.sig: $signing"
+    [ $status = 0 ] || die $status "the signing command made no signature: $signing"
   elif [ ! -e "$work/target/sw-description.sig" ]; then
     :
   elif cmp -s -- "$work/target/sw-description" "$work/new/sw-description"; then

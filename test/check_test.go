@@ -29,9 +29,12 @@ func stored(t *testing.T) map[string][]byte {
 	for i := range raw {
 		raw[i] = byte(r.Uint32())
 	}
-	var gz, zl bytes.Buffer
+	var gz, zl, small bytes.Buffer
 	g := gzip.NewWriter(&gz)
 	g.Write(raw)
+	g.Close()
+	g.Reset(&small)
+	g.Write(raw[:100])
 	g.Close()
 	z := zlib.NewWriter(&zl)
 	z.Write(raw)
@@ -59,6 +62,9 @@ func stored(t *testing.T) map[string][]byte {
 		"gzip, cut":          gz.Bytes()[:20000],
 		"gzip, magic":        gz.Bytes()[:2],
 		"gzip, twice":        join(gz.Bytes(), gz.Bytes()),
+		"gzip, 8 more":       join(gz.Bytes(), []byte("more 123")),
+		"gzip, much more":    join(gz.Bytes(), bytes.Repeat([]byte("more"), 10000)),
+		"gzip, short, twice": join(small.Bytes(), small.Bytes()),
 		"zlib":               zl.Bytes(),
 		"lzma":               pipe("xz", "-c", "--format=lzma"),
 		"xz":                 pipe("xz", "-c"),
@@ -103,7 +109,7 @@ func (d *device) checkBoth(t *testing.T, name, description string, members map[s
 	switch {
 	case !takes && err == nil:
 		t.Errorf("%s: swupdate refuses it, and swdesc --check finds nothing:\n%s", name, log)
-	case takes && err != nil && class != "stream":
+	case takes && err != nil && class != "part":
 		t.Errorf("%s: swupdate takes it, and swdesc --check says:\n%s", name, out)
 	}
 	// The same from the files.
@@ -114,8 +120,8 @@ func (d *device) checkBoth(t *testing.T, name, description string, members map[s
 	}
 }
 
-// What swdesc --check says of a label is what swupdate does. Streams that are cut
-// short it installs as far as they go, so there swdesc is the stricter one.
+// What swdesc --check says of a label is what swupdate does. Of streams that are
+// cut short, or go on, it installs a part, so there swdesc is the stricter one.
 func TestCheckLabels(t *testing.T) {
 	tooltest.Need(t, "swupdate", "openssl", "xz", "bzip2", "zstd")
 	d := newDevice(t)

@@ -154,7 +154,7 @@ func TestInstall(t *testing.T) {
 		{"none", openssl},
 	} {
 		dir := t.TempDir()
-		command(t, dir, nil, "DiffGenTool", "-q", "--recompress", c.recompress, source, target, "delta", "logs", "work", "import.swu", c.signing)
+		command(t, dir, nil, "DiffGenTool", "-q", "--force", "--recompress", c.recompress, source, target, "delta", "logs", "work", "import.swu", c.signing)
 		d.install(filepath.Join(dir, "import.swu"), "copy1", map[string][]byte{"rootfs1.img": after})
 		command(t, dir, nil, "bsapply", "-o", "rebuilt.swu", source, "delta")
 		d.install(filepath.Join(dir, "rebuilt.swu"), "copy2", map[string][]byte{"rootfs2.img": after})

@@ -121,11 +121,8 @@ func (s *source) member(name string, decompress bool) (*swdesc.Member, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", name, err)
 		}
-		m.Compression, m.What, m.Damage = compressions[stream.Kind], stream.What, stream.Damage
-		m.Padding = stream.Padding
-		if m.Damage == nil && stream.Members > 1 {
-			m.Damage = fmt.Errorf("%d gzip members one after the other, of which SWUpdate decompresses the first", stream.Members)
-		}
+		m.Compression, m.What = compressions[stream.Kind], stream.What
+		m.Damage, m.Members, m.End = stream.Damage, stream.Members, stream.End
 	}
 	if _, err := io.Copy(io.Discard, all); err != nil {
 		return nil, fmt.Errorf("read %q: %w", name, err)

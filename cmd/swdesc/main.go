@@ -70,8 +70,10 @@ with fields as above, and ends with status 3 if there is one:
                 digest: sha256 is that of another file, or no digest
                 label: compressed is a word that SWUpdate does not know, or it wants
                 another compression than the member has
-                stream: the member has that compression, but is damaged, needs a
-                dictionary or a window over 128 MiB, or has several gzip members
+                stream: it has, but SWUpdate fails to decompress it: it is damaged, wants
+                a dictionary or a window over 128 MiB, or has several gzip members
+                part: SWUpdate installs a part of it and does not notice: it is cut short, or
+                goes on behind the first gzip member
                 padding: zeros behind gzip, where SWUpdate may not read
                 size: that of another file
                 unhashed: no sha256 in a signed archive

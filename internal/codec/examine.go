@@ -17,8 +17,9 @@ type Stream struct {
 	What string
 	// Members is the number of gzip members, 0 for other streams.
 	Members int
-	// Padding is the number of zeros behind the last gzip member.
-	Padding int64
+	// End is where the first gzip member ends, in bytes from the start; 0 for other
+	// streams, and if it has no end.
+	End int64
 	// Damage says why the stream cannot be decompressed to its end; nil if it
 	// can, or if its kind is none that this package undoes.
 	Damage error
@@ -55,7 +56,7 @@ func Examine(r io.Reader) (Stream, error) {
 		defer content.Close()
 		_, err = io.Copy(io.Discard, content)
 		if g, ok := content.(*decoder).r.(*gzipMembers); ok {
-			s.Members, s.Padding = 1+g.more, g.zeros
+			s.Members, s.End = 1+g.more, g.end
 		}
 	}
 	if src.err != nil {

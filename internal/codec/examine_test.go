@@ -17,6 +17,7 @@ import (
 func TestExamine(t *testing.T) {
 	want := content(5000)
 	one := gzipped(t, want, "")
+	n := int64(len(one))
 	frame := zstdFrame(t, want)
 	zeros := func(n int) []byte { return make([]byte, n) }
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
@@ -27,15 +28,15 @@ func TestExamine(t *testing.T) {
 		kind    Kind
 		what    string
 		members int
-		padding int64
+		end     int64
 		damage  string
 	}{
 		{"empty", nil, KindPlain, "empty", 0, 0, ""},
 		{"plain", want, KindPlain, "nothing that is known to be compressed", 0, 0, ""},
-		{"gzip", one, KindGzip, "gzip", 1, 0, ""},
-		{"three members", join(one, one, one), KindGzip, "gzip", 3, 0, ""},
-		{"padding", join(one, one, zeros(700)), KindGzip, "gzip", 2, 700, ""},
-		{"data behind", join(one, zeros(7), []byte("x")), KindGzip, "gzip", 1, 7, "gzip stream: data after its end"},
+		{"gzip", one, KindGzip, "gzip", 1, n, ""},
+		{"three members", join(one, one, one), KindGzip, "gzip", 3, n, ""},
+		{"padding", join(one, one, zeros(700)), KindGzip, "gzip", 2, n, ""},
+		{"data behind", join(one, zeros(7), []byte("x")), KindGzip, "gzip", 1, n, "gzip stream: data after its end"},
 		{"cut", one[:len(one)-9], KindGzip, "gzip", 1, 0, "unexpected EOF"},
 		{"header alone", one[:10], KindGzip, "gzip", 1, 0, "unexpected EOF"},
 		{"less than a header", one[:5], KindGzip, "gzip", 0, 0, "unexpected EOF"},
@@ -55,7 +56,7 @@ func TestExamine(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			if got.Kind != c.kind || got.What != c.what || got.Members != c.members || got.Padding != c.padding {
+			if got.Kind != c.kind || got.What != c.what || got.Members != c.members || got.End != c.end {
 				t.Errorf("%s: got %+v", c.name, got)
 			}
 			if (got.Damage == nil) != (c.damage == "") || got.Damage != nil && !strings.Contains(got.Damage.Error(), c.damage) {
@@ -95,7 +96,7 @@ func FuzzExamine(f *testing.F) {
 			if s.Kind != kind || (s.Damage == nil) != (err == nil) || err != nil && !fault.IsData(err) {
 				t.Errorf("got %+v, the reader says %v", s, err)
 			}
-		case s.Padding > int64(len(data)):
+		case s.End > int64(len(data)):
 			t.Errorf("got %+v of %d bytes", s, len(data))
 		}
 	})

@@ -34,6 +34,9 @@ type source struct {
 	err  error // first error of r other than io.EOF
 }
 
+// pos returns how many bytes were taken.
+func (s *source) pos() int64 { return s.read - int64(s.Buffered()) }
+
 func newSource(r io.Reader) *source {
 	s := &source{r: r}
 	s.Reader = bufio.NewReaderSize(readerFunc(s.fill), 64<<10)
@@ -189,7 +192,7 @@ func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 	z.Multistream(false)
 	d.r = z
 	if multi {
-		d.r = &gzipMembers{z: z, src: s.Reader}
+		d.r = &gzipMembers{z: z, src: s}
 	}
 	return d, nil
 }
@@ -197,10 +200,10 @@ func newGzipReader(s *source, multi bool) (io.ReadCloser, error) {
 // gzipMembers reads the members of a gzip stream one after the other, and the
 // padding behind the last. The library's own way of doing that stops at padding.
 type gzipMembers struct {
-	z     *gzip.Reader
-	src   *bufio.Reader
-	more  int   // members that were begun behind the first
-	zeros int64 // bytes of padding behind the last
+	z    *gzip.Reader
+	src  *source
+	more int   // members that were begun behind the first
+	end  int64 // of the first, in bytes from the start of the stream; 0: not reached
 }
 
 func (g *gzipMembers) Read(p []byte) (int, error) {
@@ -220,10 +223,13 @@ func (g *gzipMembers) Read(p []byte) (int, error) {
 
 // next goes to the next member; io.EOF says that there is none.
 func (g *gzipMembers) next() error {
+	if g.end == 0 {
+		g.end = g.src.pos()
+	}
 	head, err := g.src.Peek(2)
 	switch {
 	case len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b:
-		if err := g.z.Reset(g.src); err != nil {
+		if err := g.z.Reset(g.src.Reader); err != nil {
 			return err
 		}
 		g.z.Multistream(false)
@@ -241,7 +247,6 @@ func (g *gzipMembers) next() error {
 		case c != 0:
 			return errTrailing
 		}
-		g.zeros++
 	}
 }
 

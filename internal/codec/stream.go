@@ -30,7 +30,7 @@ func NewGzipMember(r io.Reader) (*GzipMember, error) {
 
 // Used returns the length of the member as it is stored, in bytes, when its content is
 // read.
-func (g *GzipMember) Used() int64 { return g.src.read - int64(g.src.Buffered()) }
+func (g *GzipMember) Used() int64 { return g.src.pos() }
 
 // NewStreamReader returns the content of r, which is of a kind that can be undone: one
 // gzip member, or zstd frames with windows of at most maxWindow bytes. Anything

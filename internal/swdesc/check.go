@@ -3,7 +3,9 @@
 package swdesc
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -19,11 +21,13 @@ type Member struct {
 	Compression string
 	// What names the content's format, for messages.
 	What string
-	// Damage says why the content cannot be decompressed, or not all of it as
-	// SWUpdate does it; nil if it can, or if that was not tried.
+	// Damage says why the content cannot be decompressed to its end; nil if it can,
+	// or if that was not tried. It is an io.ErrUnexpectedEOF where the end is missing.
 	Damage error
-	// Padding is the number of zeros behind a gzip stream, in bytes.
-	Padding int64
+	// Members is the number of gzip members, and End where the first ends, in
+	// bytes from the start; 0 if it has no end or is none.
+	Members int
+	End     int64
 }
 
 // Class is a kind of Finding.
@@ -38,9 +42,11 @@ const (
 	ClassDigest Class = "digest"
 	// ClassLabel: compressed says something else than what the member is.
 	ClassLabel Class = "label"
-	// ClassStream: the member is what compressed says, but cannot be
-	// decompressed, or SWUpdate would stop before its end.
+	// ClassStream: the member is what compressed says, but SWUpdate fails to
+	// decompress it.
 	ClassStream Class = "stream"
+	// ClassPart: SWUpdate decompresses a part of the member and does not notice.
+	ClassPart Class = "part"
 	// ClassPadding: zeros behind a gzip stream go over the end of a block, and
 	// SWUpdate stops there.
 	ClassPadding Class = "padding"
@@ -139,13 +145,22 @@ func (f *file) checkLabel(m *Member, found func(Class, string, ...any)) {
 	if want == "zlib" {
 		format = "gzip"
 	}
+	// SWUpdate stops at the end of the first gzip member, and hashes no block
+	// behind the one that it lies in.
+	stops := m.End > 0 && (m.End-1)/readBlock != (m.Size-1)/readBlock
 	switch {
 	case m.Compression != want:
 		found(ClassLabel, "compressed says %s, for which SWUpdate wants %s; the member is %s", label, format, m.What)
+	case m.End > 0 && (m.Members > 1 || m.Damage != nil) && stops:
+		found(ClassStream, "data behind the first gzip member, where SWUpdate stops reading, so that sha256 fails")
+	case m.End > 0 && (m.Members > 1 || m.Damage != nil):
+		found(ClassPart, "data behind the first gzip member, which is all that SWUpdate installs")
+	case errors.Is(m.Damage, io.ErrUnexpectedEOF):
+		found(ClassPart, "%v: SWUpdate installs what is there", m.Damage)
 	case m.Damage != nil:
 		found(ClassStream, "%v", m.Damage)
-	case m.Padding > 0 && (m.Size-m.Padding-1)/readBlock != (m.Size-1)/readBlock:
-		found(ClassPadding, "%d zeros behind the gzip stream: SWUpdate reads blocks of %d bytes and none behind the stream's end, so that sha256 fails", m.Padding, readBlock)
+	case stops:
+		found(ClassPadding, "%d zeros behind the gzip stream: SWUpdate reads blocks of %d bytes and none behind the stream's end, so that sha256 fails", m.Size-m.End, readBlock)
 	}
 }
 

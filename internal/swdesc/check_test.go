@@ -5,6 +5,7 @@ package swdesc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -30,8 +31,13 @@ func TestCheck(t *testing.T) {
 	sum := digest.Sum([]byte("x"))
 	gzip := Member{Size: 100, SHA256: sum, Compression: "zlib", What: "gzip"}
 	damaged := gzip
-	damaged.Damage = errors.New("cut short")
-	padded := Member{Size: 16400, SHA256: sum, Compression: "zlib", What: "gzip", Padding: 30}
+	damaged.Damage = errors.New("bad block")
+	short := gzip
+	short.Damage = fmt.Errorf("gzip: %w", io.ErrUnexpectedEOF)
+	gzipOf := func(members int, end, size int64, damage error) Member {
+		return Member{Size: size, SHA256: sum, Compression: "zlib", What: "gzip", Members: members, End: end, Damage: damage}
+	}
+	padded := gzipOf(1, 16380, 16400, nil)
 	zlib := Member{Size: 100, SHA256: sum, What: "a zlib stream"}
 	text := func(entry string) string { return `software = { version = "1"; images: ( { ` + entry + ` } ); };` }
 	for _, c := range []struct {
@@ -50,6 +56,12 @@ func TestCheck(t *testing.T) {
 		{"word", text(`filename = "x"; compressed = "true"`), gzip, "label"},
 		{"empty member", text(`filename = "x"; compressed = "zstd"`), Member{}, ""},
 		{"damaged", text(`filename = "x"; compressed = "zlib"`), damaged, "stream"},
+		{"cut", text(`filename = "x"; compressed = "zlib"`), short, "part"},
+		{"padding in the block", text(`filename = "x"; compressed = "zlib"`), gzipOf(1, 16300, 16384, nil), ""},
+		{"two members", text(`filename = "x"; compressed = "zlib"`), gzipOf(2, 16300, 16385, nil), "stream"},
+		{"two members in a block", text(`filename = "x"; compressed = "zlib"`), gzipOf(2, 16300, 16384, nil), "part"},
+		{"data behind", text(`filename = "x"; compressed = "zlib"`), gzipOf(1, 16300, 16385, errors.New("data")), "stream"},
+		{"data behind in the block", text(`filename = "x"; compressed = "zlib"`), gzipOf(1, 16300, 16384, errors.New("data")), "part"},
 		{"padded", text(`filename = "x"; compressed = "zlib"`), padded, "padding"},
 		{"encrypted", text(`filename = "x"; compressed = "zlib"; encrypted = true`), zlib, ""},
 		{"encrypted by number", text(`filename = "x"; compressed = "zlib"; encrypted = 1`), zlib, ""},
