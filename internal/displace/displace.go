@@ -57,6 +57,7 @@ type Predictor struct {
 	window   []byte // old bytes from windowAt on
 	windowAt int64
 	blocks   []cachedBlock
+	objects  objectSections
 }
 
 type cachedBlock struct {
@@ -77,7 +78,7 @@ func New(plan *Plan, copies []Copy, old io.ReaderAt) (*Predictor, error) {
 }
 
 func newPredictor(m *addressMap, old io.ReaderAt, oldSize int64) *Predictor {
-	p := &Predictor{addressMap: m, old: old, oldSize: oldSize, blocks: make([]cachedBlock, cachedBlocks)}
+	p := &Predictor{addressMap: m, old: old, oldSize: oldSize, blocks: make([]cachedBlock, cachedBlocks), objects: objectSections{}}
 	for i := range p.blocks {
 		p.blocks[i].at = -1
 	}
@@ -210,7 +211,10 @@ func (p *Predictor) sites(r *codeRange, at int64) ([]site, error) {
 	ctx := context{
 		b: b, start: int(at - lo), end: int(min(r.end(), at+scan.block) - lo),
 		addr: r.addr + uint64(lo-r.off), first: lo - r.off + r.cut,
-		kind: r.kind, ref: r.ref, low: r.low, high: r.high,
+		kind: r.kind, ref: r.ref, ref2: r.ref2, low: r.low, high: r.high,
+	}
+	if r.kind.hasTwo() {
+		ctx.section = func(symbol uint64) (uint64, bool) { return p.objects.section(p, r, symbol) }
 	}
 	c.at = -1
 	c.sites = scan.scan(&ctx, c.sites[:0])

@@ -102,7 +102,8 @@ func elfModule(image io.ReaderAt, extents []Extent) (module, bool) {
 	}
 	var m module
 	for _, p := range f.Progs {
-		if p.Type != elf.PT_LOAD || p.Filesz == 0 {
+		// Kernels have a segment at address 0 for what each processor has its own of.
+		if p.Type != elf.PT_LOAD || p.Filesz == 0 || p.Vaddr == 0 && p.Off != 0 {
 			continue
 		}
 		m.segments = append(m.segments, view.segments(p.Off, p.Filesz, p.Vaddr)...)
@@ -110,13 +111,16 @@ func elfModule(image io.ReaderAt, extents []Extent) (module, bool) {
 			m.bss = area{p.Vaddr + p.Filesz, p.Memsz - p.Filesz}
 		}
 	}
+	if f.Type == elf.ET_REL {
+		return objectModule(f, view)
+	}
 	for _, s := range f.Sections {
 		if s.Type == elf.SHT_NOBITS && s.Name == ".bss" {
 			m.bss = area{s.Addr, s.Size}
 		}
 		for _, r := range sectionRanges(f, s) {
 			for _, g := range view.segments(uint64(r.off), uint64(r.len), 0) {
-				m.ranges = append(m.ranges, codeKind{g.off, g.len, r.kind, r.ref})
+				m.ranges = append(m.ranges, codeKind{off: g.off, len: g.len, kind: r.kind, ref: r.ref})
 			}
 		}
 	}
@@ -124,19 +128,23 @@ func elfModule(image io.ReaderAt, extents []Extent) (module, bool) {
 		for _, p := range f.Progs {
 			if kind, ok := codeOf(f); ok && p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 {
 				for _, g := range view.segments(p.Off, p.Filesz, 0) {
-					m.ranges = append(m.ranges, codeKind{g.off, g.len, kind, gotAddress(f)})
+					m.ranges = append(m.ranges, codeKind{off: g.off, len: g.len, kind: kind, ref: gotAddress(f)})
 				}
 			}
 		}
 	}
 	slices.SortFunc(m.segments, func(a, b segment) int { return cmp.Compare(a.off, b.off) })
-	slices.SortFunc(m.ranges, func(a, b codeKind) int { return cmp.Compare(a.off, b.off) })
+	sortRanges(m.ranges)
 	if len(m.segments) == 0 {
 		return m, false
 	}
 	// One that breaks a rule of plans by itself is left alone.
 	ok := side{m}.check(math.MaxInt64) == nil
 	return m, ok
+}
+
+func sortRanges(r []codeKind) {
+	slices.SortFunc(r, func(a, b codeKind) int { return cmp.Compare(a.off, b.off) })
 }
 
 // gotAddress returns the address that position independent code of 32-bit x86
@@ -219,7 +227,9 @@ func sectionRanges(f *elf.File, s *elf.Section) []codeKind {
 			return by(Frames, Frames, 0)
 		case s.Name == ".eh_frame_hdr":
 			return by(FrameIndex, FrameIndex, s.Addr)
-		case s.Flags&elf.SHF_WRITE != 0:
+		case kernelDistances[s.Name]:
+			return by(Distances32, Distances32, 0)
+		case s.Flags&elf.SHF_WRITE != 0, kernelPointers[s.Name]:
 			return by(Pointers64, Pointers32, 0)
 		}
 	}
@@ -248,6 +258,19 @@ func mostlyArm(s *elf.Section) bool {
 	return n > len(b)/4/2
 }
 
+// Sections of Linux kernels that hold distances of 4 bytes (scripts/sorttable.c,
+// include/linux/export.h, arch/x86/kernel/vmlinux.lds.S), and those with addresses
+// that are not writable.
+var (
+	kernelDistances = map[string]bool{
+		"__ex_table": true, "__bug_table": true, ".orc_unwind_ip": true, ".retpoline_sites": true,
+		".return_sites": true, ".call_sites": true, ".altinstructions": true, ".smp_locks": true,
+		"__ksymtab": true, "__ksymtab_gpl": true, ".pci_fixup": true, ".ibt_endbr_seal": true,
+		".static_call_sites": true, "__jump_table": true, ".initcall.init": true,
+	}
+	kernelPointers = map[string]bool{"__param": true, ".parainstructions": true, "__modver": true}
+)
+
 // hashBuckets returns the range of the buckets of a .gnu.hash section.
 func hashBuckets(f *elf.File, s *elf.Section, symbols uint64) []codeKind {
 	var head [16]byte
@@ -264,7 +287,7 @@ func hashBuckets(f *elf.File, s *elf.Section, symbols uint64) []codeKind {
 	if n == 0 || at+n > s.Size {
 		return nil
 	}
-	return []codeKind{{int64(s.Offset + at), int64(n), kind, symbols}}
+	return []codeKind{{off: int64(s.Offset + at), len: int64(n), kind: kind, ref: symbols}}
 }
 
 // A view is a file that lies in extents of an image.

@@ -26,7 +26,9 @@ type codeRange struct {
 	kind      Kind
 	module    int32
 	stated    int // index of the stated range
-	ref       uint64
+	ref, ref2 uint64
+	head      int64 // old offset of the first segment of the module, and its length
+	headLen   int64
 	low, high uint64
 }
 
@@ -238,7 +240,7 @@ func (m *addressMap) addRanges(modules side, i int32) {
 			}
 			m.ranges = append(m.ranges, codeRange{
 				off: from, len: to - from, addr: s.addr + uint64(from-s.off), cut: from - r.off,
-				kind: r.kind, module: i, stated: j, ref: r.ref, low: low, high: high})
+				kind: r.kind, module: i, stated: j, ref: r.ref, ref2: r.ref2, head: mod.segments[0].off, headLen: mod.segments[0].len, low: low, high: high})
 		}
 	}
 }

@@ -16,28 +16,34 @@ type Kind uint8
 
 // The kinds. Their numbers are part of the format.
 const (
-	CodeX64         Kind = iota // x86-64
-	CodeX64Absolute             // x86-64 at a fixed address: 32-bit addresses, too
-	CodeI386                    // 32-bit x86; the reference is the global offset table
-	CodeArm64                   // arm64
-	CodeRiscv64                 // RISC-V
-	CodeArm                     // ARM
-	CodeThumb                   // Thumb-2
-	Pointers64                  // addresses of 8 bytes
-	Pointers32                  // addresses of 4 bytes
-	Relocations64               // RELA of 64-bit ELF; the reference is the symbol table
-	Relocations32               // REL of 32-bit ELF; the reference is the symbol table
-	PackedRelocs64              // RELR of 64-bit ELF
-	Symbols64                   // symbol table of 64-bit ELF; the reference is the table of names
-	Symbols32                   // the same of 32-bit ELF
-	SymbolNumbers64             // numbers of symbols, 4 bytes each; the reference is the symbol table
-	SymbolNumbers32             // the same of 32-bit ELF
-	Frames                      // .eh_frame
-	FrameIndex                  // .eh_frame_hdr, which is its own reference
-	UnwindIndex                 // .ARM.exidx
+	CodeX64             Kind = iota // x86-64
+	CodeX64Absolute                 // x86-64 at a fixed address: 32-bit addresses, too
+	CodeI386                        // 32-bit x86; the reference is the global offset table
+	CodeArm64                       // arm64
+	CodeRiscv64                     // RISC-V
+	CodeArm                         // ARM
+	CodeThumb                       // Thumb-2
+	Pointers64                      // addresses of 8 bytes
+	Pointers32                      // addresses of 4 bytes
+	Relocations64                   // RELA of 64-bit ELF; the reference is the symbol table
+	Relocations32                   // REL of 32-bit ELF; the reference is the symbol table
+	PackedRelocs64                  // RELR of 64-bit ELF
+	Symbols64                       // symbol table of 64-bit ELF; the reference is the table of names
+	Symbols32                       // the same of 32-bit ELF
+	SymbolNumbers64                 // numbers of symbols, 4 bytes each; the reference is the symbol table
+	SymbolNumbers32                 // the same of 32-bit ELF
+	Frames                          // .eh_frame
+	FrameIndex                      // .eh_frame_hdr, which is its own reference
+	UnwindIndex                     // .ARM.exidx
+	Distances32                     // distances of 4 bytes, each from itself
+	ObjectRelocations64             // RELA of 64-bit object files; the references are the symbol table and the section
+	ObjectSymbols64                 // symbol table of 64-bit object files; the references are the table of names and itself
 
 	kinds = iota // how many there are
 )
+
+// hasTwo reports whether ranges of this kind have two references.
+func (k Kind) hasTwo() bool { return k == ObjectRelocations64 || k == ObjectSymbols64 }
 
 // hasReference reports whether fields of ranges of this kind count from an
 // address that is stated with the range.
@@ -46,7 +52,7 @@ func (k Kind) hasReference() bool {
 	case CodeI386, Relocations64, Relocations32, Symbols64, Symbols32, SymbolNumbers64, SymbolNumbers32, FrameIndex:
 		return true
 	}
-	return false
+	return k.hasTwo()
 }
 
 // A Plan says where programs lie on both sides, at which addresses, and which
@@ -95,6 +101,7 @@ type codeKind struct {
 	off, len int64
 	kind     Kind
 	ref      uint64 // the reference, an address that fields count from; 0 for none
+	ref2     uint64 // another one
 }
 
 func (r codeKind) end() int64 { return r.off + r.len }
@@ -235,6 +242,9 @@ func (s side) append(b []byte, old bool) []byte {
 				if r.kind.hasReference() {
 					b = binary.AppendVarint(b, int64(r.ref-addr))
 				}
+				if r.kind.hasTwo() {
+					b = binary.AppendVarint(b, int64(r.ref2-addr))
+				}
 				from = r.end()
 			}
 		}
@@ -355,6 +365,9 @@ func (r *planReader) side(old bool) side {
 				c.len = int64(r.number())
 				if c.kind.hasReference() {
 					c.ref = addr + uint64(r.signed())
+				}
+				if c.kind.hasTwo() {
+					c.ref2 = addr + uint64(r.signed())
 				}
 				from = c.end()
 			}

@@ -4,6 +4,7 @@ package displace
 
 import (
 	"cmp"
+	"encoding/binary"
 	"io"
 	"math"
 	"slices"
@@ -31,12 +32,13 @@ const (
 	copyCost = 6
 )
 
-// isTable reports whether fields of this kind depend on their targets alone,
-// not on where they lie themselves.
+// isTable reports whether this is a kind of table in which records are found again
+// by their targets.
 func (k Kind) isTable() bool {
 	switch k {
 	case Pointers64, Pointers32, Relocations64, Relocations32, PackedRelocs64, Symbols64, Symbols32,
-		SymbolNumbers64, SymbolNumbers32, FrameIndex:
+		SymbolNumbers64, SymbolNumbers32, FrameIndex, Distances32, UnwindIndex,
+		ObjectRelocations64, ObjectSymbols64:
 		return true
 	}
 	return false
@@ -190,9 +192,10 @@ type realigner struct {
 
 // A hull is what became of an old table: the new bytes [lo, hi).
 type hull struct {
-	r      *codeRange
-	pair   *pair
-	lo, hi int64
+	r       *codeRange
+	pair    *pair
+	segment *modSegment
+	lo, hi  int64
 }
 
 // hulls returns what became of each table, sorted by place.
@@ -229,7 +232,7 @@ func (a *realigner) hulls(copies []Copy) []hull {
 			}
 			h := found[key{r, j}]
 			if h == nil {
-				h = &hull{r, pr, lo, hi}
+				h = &hull{r, pr, s, lo, hi}
 				found[key{r, j}] = h
 			}
 			h.lo, h.hi = min(h.lo, lo), max(h.hi, hi)
@@ -256,14 +259,19 @@ func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
 	if err := readAt(a.new, is, h.lo); err != nil {
 		return nil, err
 	}
+	addr := h.segment.addr + uint64(h.lo-h.segment.off)
 	size := scanners[h.r.kind].block
 	for at := h.r.off; at < h.r.end(); at += size {
 		sites, err := a.sites(h.r, at)
 		if err != nil {
 			return nil, err
 		}
-		a.fill(&stretch{pair: h.pair, ref: h.r.ref, oldAt: h.r.off, lo: at, hi: min(at+size, h.r.end()), dst: was},
-			sites, at)
+		a.fill(&stretch{pair: h.pair, ref: h.r.ref, shift: addr - uint64(h.r.off), oldAt: h.r.off, lo: at,
+			hi: min(at+size, h.r.end()), dst: was}, sites, at)
+	}
+	if h.r.kind == Distances32 || h.r.kind == UnwindIndex {
+		fromStart(was, int(-h.r.addr&3), h.r.kind)
+		fromStart(is, int(-addr&3), h.r.kind)
 	}
 	patch := bsdiff.Diff(was, suffix.Array(nil, was), is, bsdiff.Options{})
 	var then []Copy
@@ -279,6 +287,21 @@ func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
 		return then, nil
 	}
 	return nil, nil
+}
+
+// fromStart makes distances from themselves into distances from the start of b, so that
+// equal targets are equal bytes. The first lies at index first.
+func fromStart(b []byte, first int, kind Kind) {
+	for i := first; i+4 <= len(b); i += 4 {
+		w := binary.LittleEndian.Uint32(b[i:])
+		v := w + uint32(i)
+		if kind == UnwindIndex {
+			if v &^= 1 << 31; w>>31 == 1 || w == 1 {
+				v = w
+			}
+		}
+		binary.LittleEndian.PutUint32(b[i:], v)
+	}
 }
 
 // cost estimates what is left to code of the table with these copies, in bytes.

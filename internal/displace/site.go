@@ -52,7 +52,8 @@ const (
 	encArmTop
 	encThumbHalf
 	encThumbTop
-	encPrel31 // distance in bytes, 31 bits
+	encPrel31   // distance in bytes, 31 bits
+	encOffset64 // target minus from, 64 bits
 )
 
 // lowestAbsolute is the lowest address that is looked for in code as an absolute
@@ -66,8 +67,11 @@ type context struct {
 	addr       uint64 // address of b[0]
 	first      int64  // offset of b[0] in its range
 	kind       Kind
-	ref        uint64 // reference of the range
-	low, high  uint64 // addresses of the module
+	ref, ref2  uint64 // references of the range
+
+	// section returns where the section of a symbol of an object file starts.
+	section   func(symbol uint64) (addr uint64, ok bool)
+	low, high uint64 // addresses of the module
 }
 
 // inside reports whether t is an address of the module.
@@ -113,6 +117,10 @@ var scanners = [kinds]scanner{
 	Frames:          {blockSize, frameBefore, frameLongest + 8, scanFrames},
 	FrameIndex:      {blockSize, 4, 4, scanFrameIndex},
 	UnwindIndex:     {blockSize, 8, 8, scanUnwindIndex},
+	Distances32:     {blockSize, 4, 4, scanDistances32},
+
+	ObjectRelocations64: {blockSize, rela64Size, rela64Size, scanObjectRela64},
+	ObjectSymbols64:     {blockSize, symbol64Size, symbol64Size, scanObjectSymbols64},
 }
 
 // predictSite returns the bytes of a field that lies at the new address addr,
@@ -125,6 +133,12 @@ func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (wo
 	switch s.enc {
 	case encRel32:
 		word = uint64(uint32(t - addr - uint64(int64(s.bias))))
+	case encOffset64:
+		from, also := m.moved(pr, s.from)
+		if also == MarkUnknown {
+			return s.word, also
+		}
+		word = t - from
 	case encPrel31:
 		word = s.word&(1<<31) | (t-addr)&(1<<31-1)
 	case encBack32:
@@ -210,6 +224,8 @@ func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 		return 0, false
 	}
 	switch {
+	case s.enc == encOffset64:
+		return 0, false
 	case s.enc == encPrel31:
 		return addr + uint64(signExtend(uint32(word), 31)), true
 	case s.enc >= encArmBranch:

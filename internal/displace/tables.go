@@ -112,6 +112,14 @@ func scanPointers32(c *context, out []site) []site {
 	return out
 }
 
+// scanDistances32 finds distances of 4 bytes, each from itself.
+func scanDistances32(c *context, out []site) []site {
+	for i := c.firstRecord(4); i < c.end; i += 4 {
+		out = c.rel32(out, i)
+	}
+	return out
+}
+
 // scanRelr64 finds the addresses of a RELR table; odd entries are bitmaps.
 func scanRelr64(c *context, out []site) []site {
 	for i := c.firstRecord(8); i < c.end; i += 8 {
