@@ -16,7 +16,7 @@ import (
 )
 
 // programs are the pairs under testdata: NAME.1 and NAME.2.
-var programs = []string{"x86-64", "i386", "arm64", "arm", "thumb", "riscv64"}
+var programs = []string{"x86-64", "i386", "arm64", "arm", "thumb", "riscv64", "object"}
 
 func program(t testing.TB, name string) (old, new []byte) {
 	t.Helper()
@@ -76,10 +76,11 @@ func TestPredict(t *testing.T) {
 	}{
 		"x86-64":  {840, 362, "48e3d5c0734ce94e"},
 		"i386":    {870, 360, "d0cf71e6671dd66a"},
-		"arm64":   {841, 398, "38b0e01e7a0739d5"},
+		"arm64":   {842, 399, "ebd6ca25b06401c4"},
 		"arm":     {622, 234, "5782188c4ff81e33"},
 		"thumb":   {637, 186, "9ffde2ed599fffeb"},
 		"riscv64": {840, 296, "6e553dbc25aad409"},
+		"object":  {768, 663, "9ed79bc53e2652f2"},
 	}
 	for _, name := range programs {
 		old, new := program(t, name)
@@ -294,6 +295,35 @@ func TestFlatten(t *testing.T) {
 				t.Fatalf("%d is covered by %v, not by %v", a, out, all)
 			}
 		}
+	}
+}
+
+// TestKernelSymbols finds a list of symbols among other numbers, with the
+// entries of single processors in it that are no addresses.
+func TestKernelSymbols(t *testing.T) {
+	var b []byte
+	for range 1000 {
+		b = binary.LittleEndian.AppendUint32(b, 7)
+	}
+	first := len(b)
+	v := uint32(1<<32 - 1)
+	for i := range 2000 {
+		if i == 900 {
+			b = binary.LittleEndian.AppendUint32(b, 0x1000)
+			v -= 5 << 20
+		}
+		b = binary.LittleEndian.AppendUint32(b, v)
+		v -= uint32(i % 300 * 16)
+	}
+	end := len(b)
+	for i := range 1000 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(i)*0x9E3779B1)
+	}
+	if lo, hi := kernelSymbols(b); lo != first || hi != end {
+		t.Errorf("the list lies at %d to %d, want %d to %d", lo, hi, first, end)
+	}
+	if lo, hi := kernelSymbols(b[:first]); lo != 0 || hi != 0 {
+		t.Errorf("a list at %d to %d where there is none", lo, hi)
 	}
 }
 

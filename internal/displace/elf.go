@@ -227,6 +227,8 @@ func sectionRanges(f *elf.File, s *elf.Section) []codeKind {
 			return by(Frames, Frames, 0)
 		case s.Name == ".eh_frame_hdr":
 			return by(FrameIndex, FrameIndex, s.Addr)
+		case s.Name == ".rodata" && f.Type == elf.ET_EXEC && f.Class == elf.ELFCLASS64:
+			return kernelReadOnly(f, s)
 		case kernelDistances[s.Name]:
 			return by(Distances32, Distances32, 0)
 		case s.Flags&elf.SHF_WRITE != 0, kernelPointers[s.Name]:
@@ -257,19 +259,6 @@ func mostlyArm(s *elf.Section) bool {
 	}
 	return n > len(b)/4/2
 }
-
-// Sections of Linux kernels that hold distances of 4 bytes (scripts/sorttable.c,
-// include/linux/export.h, arch/x86/kernel/vmlinux.lds.S), and those with addresses
-// that are not writable.
-var (
-	kernelDistances = map[string]bool{
-		"__ex_table": true, "__bug_table": true, ".orc_unwind_ip": true, ".retpoline_sites": true,
-		".return_sites": true, ".call_sites": true, ".altinstructions": true, ".smp_locks": true,
-		"__ksymtab": true, "__ksymtab_gpl": true, ".pci_fixup": true, ".ibt_endbr_seal": true,
-		".static_call_sites": true, "__jump_table": true, ".initcall.init": true,
-	}
-	kernelPointers = map[string]bool{"__param": true, ".parainstructions": true, "__modver": true}
-)
 
 // hashBuckets returns the range of the buckets of a .gnu.hash section.
 func hashBuckets(f *elf.File, s *elf.Section, symbols uint64) []codeKind {

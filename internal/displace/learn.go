@@ -148,7 +148,6 @@ func eachTarget(votes []vote) iter.Seq2[int, []vote] {
 type course struct {
 	nodes []courseNode
 	heads map[uint64]int // last node of each shift
-	plain int            // last node of what the copies say
 	best  int            // node with the highest score
 }
 

@@ -120,7 +120,7 @@ func report(t testing.TB, p *Predictor, old, new []byte, copies []Copy) {
 	if err != nil {
 		return
 	}
-	type tally struct{ was, is, ex, gu, un int }
+	type tally struct{ was, is, un int }
 	sum := map[string]*tally{}
 	marks := map[uint8]*[2]int{}
 	for _, c := range copies {

@@ -38,6 +38,7 @@ const (
 	Distances32                     // distances of 4 bytes, each from itself
 	ObjectRelocations64             // RELA of 64-bit object files; the references are the symbol table and the section
 	ObjectSymbols64                 // symbol table of 64-bit object files; the references are the table of names and itself
+	KernelSymbols                   // the list of symbols of a kernel; the reference is its start
 
 	kinds = iota // how many there are
 )
@@ -49,7 +50,8 @@ func (k Kind) hasTwo() bool { return k == ObjectRelocations64 || k == ObjectSymb
 // address that is stated with the range.
 func (k Kind) hasReference() bool {
 	switch k {
-	case CodeI386, Relocations64, Relocations32, Symbols64, Symbols32, SymbolNumbers64, SymbolNumbers32, FrameIndex:
+	case CodeI386, Relocations64, Relocations32, Symbols64, Symbols32, SymbolNumbers64, SymbolNumbers32, FrameIndex,
+		KernelSymbols:
 		return true
 	}
 	return k.hasTwo()
@@ -176,14 +178,15 @@ func (s side) check(size int64) error {
 //
 //	number of segments, then for each: offset, length, address
 //	number of ranges, then for each: kind, offset, length,       (old side only)
-//	    and the reference, where the kind has one
+//	    and its references
 //	address and length of the bss
 //
-// Offsets are signed and count from the end of the segment or range before, those of the first
-// segment of a module from the end of the module before, those of the first
-// range from the start of the first segment. Addresses are signed: that of the first segment, that
-// of another as the difference to the address that continues the one before by the distance
-// in the file, others as the difference to the end of the last segment.
+// Offsets are signed and count from the end of the segment or range before;
+// the first range counts from the start of the first segment. Addresses are signed:
+// that of a segment counts from the address that continues the segment before
+// by the distance in the file (the first of a module from its offset), others
+// from the address behind the last segment. Kinds without references state
+// none.
 //
 // A move is
 //
@@ -216,40 +219,51 @@ func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 
 func (s side) append(b []byte, old bool) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
-	var end int64
+	var end int64 // of the segment before
 	for i := range s {
 		m := &s[i]
 		b = binary.AppendUvarint(b, uint64(len(m.segments)))
-		var addr uint64
-		var at int64
+		var next uint64 // the address there
+		from := int64(0)
 		for _, g := range m.segments {
 			b = binary.AppendVarint(b, g.off-end)
 			b = binary.AppendUvarint(b, uint64(g.len))
-			b = binary.AppendVarint(b, int64(g.addr-addr-uint64(g.off-at)))
-			end, at, addr = g.end(), g.off, g.addr
-			addr, at = g.addr+uint64(g.len), end
+			b = binary.AppendVarint(b, int64(g.addr-next-uint64(g.off-from)))
+			end, next, from = g.end(), g.addr+uint64(g.len), g.end()
 		}
 		if old {
-			from := end
-			if len(m.segments) > 0 {
-				from = m.segments[0].off
-			}
-			b = binary.AppendUvarint(b, uint64(len(m.ranges)))
-			for _, r := range m.ranges {
-				b = append(b, byte(r.kind))
-				b = binary.AppendVarint(b, r.off-from)
-				b = binary.AppendUvarint(b, uint64(r.len))
-				if r.kind.hasReference() {
-					b = binary.AppendVarint(b, int64(r.ref-addr))
-				}
-				if r.kind.hasTwo() {
-					b = binary.AppendVarint(b, int64(r.ref2-addr))
-				}
-				from = r.end()
-			}
+			b = m.appendRanges(b, m.start(end), next)
 		}
-		b = binary.AppendVarint(b, int64(m.bss.addr-addr))
+		b = binary.AppendVarint(b, int64(m.bss.addr-next))
 		b = binary.AppendUvarint(b, m.bss.len)
+	}
+	return b
+}
+
+// start returns where the first segment starts, or else where the one before
+// ended.
+func (m *module) start(end int64) int64 {
+	if len(m.segments) > 0 {
+		return m.segments[0].off
+	}
+	return end
+}
+
+// appendRanges appends the ranges; they count from the offset from, and their
+// references from the address next.
+func (m *module) appendRanges(b []byte, from int64, next uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(m.ranges)))
+	for _, r := range m.ranges {
+		b = append(b, byte(r.kind))
+		b = binary.AppendVarint(b, r.off-from)
+		b = binary.AppendUvarint(b, uint64(r.len))
+		if r.kind.hasReference() {
+			b = binary.AppendVarint(b, int64(r.ref-next))
+		}
+		if r.kind.hasTwo() {
+			b = binary.AppendVarint(b, int64(r.ref2-next))
+		}
+		from = r.end()
 	}
 	return b
 }
@@ -333,49 +347,48 @@ func (r *planReader) count(size int) int {
 }
 
 func (r *planReader) side(old bool) side {
-	s := make(side, r.count(4))
+	s := make(side, r.count(3))
 	var end int64
 	for i := range s {
 		m := &s[i]
 		m.segments = make([]segment, r.count(3))
-		var addr uint64
-		var at int64
+		var next uint64
+		from := int64(0)
 		for j := range m.segments {
 			g := &m.segments[j]
 			g.off = end + r.signed()
 			g.len = int64(r.number())
-			g.addr = addr + uint64(g.off-at) + uint64(r.signed())
-			end = g.end()
-			addr, at = g.addr+uint64(g.len), end
+			g.addr = next + uint64(g.off-from) + uint64(r.signed())
+			end, next, from = g.end(), g.addr+uint64(g.len), g.end()
 		}
 		if old {
-			from := end
-			if len(m.segments) > 0 {
-				from = m.segments[0].off
-			}
-			m.ranges = make([]codeKind, r.count(3))
-			for j := range m.ranges {
-				c := &m.ranges[j]
-				if k := r.number(); k < kinds {
-					c.kind = Kind(k)
-				} else if r.err == nil {
-					r.err = fault.At(int64(r.at), "unknown kind %d of range: the delta is for a newer version", k)
-				}
-				c.off = from + r.signed()
-				c.len = int64(r.number())
-				if c.kind.hasReference() {
-					c.ref = addr + uint64(r.signed())
-				}
-				if c.kind.hasTwo() {
-					c.ref2 = addr + uint64(r.signed())
-				}
-				from = c.end()
-			}
+			r.ranges(m, m.start(end), next)
 		}
-		m.bss.addr = addr + uint64(r.signed())
+		m.bss.addr = next + uint64(r.signed())
 		m.bss.len = r.number()
 	}
 	return s
+}
+
+func (r *planReader) ranges(m *module, from int64, next uint64) {
+	m.ranges = make([]codeKind, r.count(3))
+	for j := range m.ranges {
+		c := &m.ranges[j]
+		if k := r.number(); k < kinds {
+			c.kind = Kind(k)
+		} else if r.err == nil {
+			r.err = fault.At(int64(r.at), "unknown kind %d of range: the delta is for a newer version", k)
+		}
+		c.off = from + r.signed()
+		c.len = int64(r.number())
+		if c.kind.hasReference() {
+			c.ref = next + uint64(r.signed())
+		}
+		if c.kind.hasTwo() {
+			c.ref2 = next + uint64(r.signed())
+		}
+		from = c.end()
+	}
 }
 
 func (r *planReader) moves(p *Plan) {

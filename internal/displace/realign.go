@@ -38,7 +38,7 @@ func (k Kind) isTable() bool {
 	switch k {
 	case Pointers64, Pointers32, Relocations64, Relocations32, PackedRelocs64, Symbols64, Symbols32,
 		SymbolNumbers64, SymbolNumbers32, FrameIndex, Distances32, UnwindIndex,
-		ObjectRelocations64, ObjectSymbols64:
+		ObjectRelocations64, ObjectSymbols64, KernelSymbols:
 		return true
 	}
 	return false
@@ -195,7 +195,34 @@ type hull struct {
 	r       *codeRange
 	pair    *pair
 	segment *modSegment
+	parts   []hullPart
 	lo, hi  int64
+}
+
+// A hullPart is what a copy has made of a part of a table.
+type hullPart struct{ lo, hi, shift int64 }
+
+// close sets the bounds. Single copies from elsewhere do not count: those do
+// that lie around the middle one, by length.
+func (h *hull) close() {
+	slices.SortFunc(h.parts, func(a, b hullPart) int { return cmp.Or(cmp.Compare(a.shift, b.shift), cmp.Compare(a.lo, b.lo)) })
+	var sum int64
+	for _, p := range h.parts {
+		sum += p.hi - p.lo
+	}
+	middle, seen := int64(0), int64(0)
+	for _, p := range h.parts {
+		if seen += p.hi - p.lo; 2*seen >= sum {
+			middle = p.shift
+			break
+		}
+	}
+	h.lo, h.hi = math.MaxInt64, 0
+	for _, p := range h.parts {
+		if d := p.shift - middle; d <= h.r.len/2 && -d <= h.r.len/2 {
+			h.lo, h.hi = min(h.lo, p.lo), max(h.hi, p.hi)
+		}
+	}
 }
 
 // hulls returns what became of each table, sorted by place.
@@ -232,14 +259,15 @@ func (a *realigner) hulls(copies []Copy) []hull {
 			}
 			h := found[key{r, j}]
 			if h == nil {
-				h = &hull{r, pr, s, lo, hi}
+				h = &hull{r: r, pair: pr, segment: s}
 				found[key{r, j}] = h
 			}
-			h.lo, h.hi = min(h.lo, lo), max(h.hi, hi)
+			h.parts = append(h.parts, hullPart{lo, hi, shift})
 		}
 	}
 	var out []hull
 	for _, h := range found {
+		h.close()
 		// What is strewn about, or nearly gone, is left as it is.
 		if n := h.hi - h.lo; n <= 2*h.r.len && n >= h.r.len/2 {
 			out = append(out, *h)

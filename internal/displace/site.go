@@ -16,13 +16,14 @@ type site struct {
 
 // Encodings of a target in a field.
 const (
-	encRel32   = iota // target minus (address of the field + bias), 32 bits
-	encBack32         // address of the field minus target, 32 bits
-	encAbs32          // target, 32 bits
-	encAbs64          // target, 64 bits
-	encBase32         // target minus reference, 32 bits
-	encIndex32        // (target minus reference) / record size, above some other bits
-	encLength         // length of what lies at target
+	encRel32    = iota // target minus (address of the field + bias), 32 bits
+	encBack32          // address of the field minus target, 32 bits
+	encAbs32           // target, 32 bits
+	encAbs64           // target, 64 bits
+	encBase32          // target minus reference, 32 bits
+	encIndex32         // (target minus reference) / record size, above some other bits
+	encKernel32        // reference minus target minus 1, 32 bits
+	encLength          // length of what lies at target
 
 	encA64Imm26 // arm64: distance in words from bit 0 on
 	encA64Imm19 // distance in words from bit 5 on
@@ -119,6 +120,7 @@ var scanners = [kinds]scanner{
 	UnwindIndex:     {blockSize, 8, 8, scanUnwindIndex},
 	Distances32:     {blockSize, 4, 4, scanDistances32},
 
+	KernelSymbols:       {blockSize, 4, 4, scanKernelSymbols},
 	ObjectRelocations64: {blockSize, rela64Size, rela64Size, scanObjectRela64},
 	ObjectSymbols64:     {blockSize, symbol64Size, symbol64Size, scanObjectSymbols64},
 }
@@ -147,7 +149,7 @@ func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (wo
 		word = uint64(uint32(t))
 	case encAbs64:
 		word = t
-	case encBase32, encIndex32, encLength:
+	case encBase32, encIndex32, encKernel32, encLength:
 		return m.predictTied(s, pr, ref, t, how)
 	default:
 		predict := predictArm64
@@ -185,6 +187,9 @@ func (m *addressMap) predictTied(s *site, pr *pair, ref, t uint64, how uint8) (u
 	if s.enc == encBase32 {
 		return uint64(uint32(t - base)), how
 	}
+	if s.enc == encKernel32 {
+		return uint64(uint32(base - t - 1)), how
+	}
 	size, low := uint64(s.bias>>8), uint(s.bias&0xff)
 	return uint64(uint32((t-base)/size<<low)) | s.word&(1<<low-1), how
 }
@@ -217,6 +222,8 @@ func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 		return word, true
 	case encBase32:
 		return base + distance, true
+	case encKernel32:
+		return base - 1 - distance, true
 	case encIndex32:
 		size, low := uint64(s.bias>>8), uint(s.bias&0xff)
 		return base + word>>low*size, true

@@ -249,6 +249,19 @@ func scanFrames(c *context, out []site) []site {
 	return out
 }
 
+// scanKernelSymbols finds the addresses of a kernel's list of its symbols. Positive
+// numbers are no addresses.
+func scanKernelSymbols(c *context, out []site) []site {
+	for i := c.firstRecord(4); i < c.end; i += 4 {
+		v, ok := c.u32(i)
+		t := c.ref - 1 - uint64(int64(int32(v)))
+		if ok && int32(v) < 0 && c.inside(t) {
+			out = c.add(out, site{at: int32(i), enc: encKernel32, size: 4, form: formTable, word: uint64(v), target: t})
+		}
+	}
+	return out
+}
+
 // scanUnwindIndex finds the fields of .ARM.exidx: pairs of a distance to a function and
 // one to what unwinds it, which is stated in place if the highest bit is set.
 func scanUnwindIndex(c *context, out []site) []site {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Builds program.c as a shared library, in two versions for each architecture:
-# NAME.1 and NAME.2. The results are kept beside it, so that tests need no
+# NAME.1 and NAME.2, and as an object file. The results are kept beside it, so that tests need no
 # compilers and measure the same bytes everywhere. They were made with gcc 12.2 and
 # binutils 2.40 of Debian 12:
 #   apt-get install gcc gcc-{i686,aarch64,riscv64}-linux-gnu gcc-arm-linux-gnueabihf
@@ -19,6 +19,13 @@ build() {
     chmod 644 "$name.$version"
   done
 }
+
+# An object file, as kernel modules are.
+for version in 1 2; do
+  gcc -DVERSION="$version" -O2 -fno-pic -mcmodel=kernel -ffunction-sections -fno-stack-protector \
+    -fcf-protection=none -fno-ident -c -o "object.$version" program.c
+  chmod 644 "object.$version"
+done
 
 build x86-64 gcc -fcf-protection=none
 build i386 i686-linux-gnu-gcc -fcf-protection=none -fasynchronous-unwind-tables
