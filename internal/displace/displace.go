@@ -36,8 +36,8 @@ import (
 type Copy struct{ New, Old, Len int64 }
 
 // MaxPieces is the largest number of copies, cut at the ends of segments, of
-// which New makes its map. A piece takes 24 bytes.
-const MaxPieces = 1 << 20
+// which New makes its map. A piece takes 24 bytes, and 32 more while New runs.
+const MaxPieces = 1 << 19
 
 const (
 	// cachedBlocks is how many blocks are kept, since copies are often short.

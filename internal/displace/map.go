@@ -139,9 +139,21 @@ func sortPieces(all []keyedPiece) {
 	})
 }
 
-// cutCopies cuts copies at the ends of segments.
+// cutCopies cuts copies at the ends of segments, into at most limit pieces.
 func cutCopies(copies []Copy, olds, news []modSegment, limit int) ([]keyedPiece, error) {
-	var all []keyedPiece
+	n := 0
+	eachPiece(copies, olds, news, func(keyedPiece) bool { n++; return n <= limit })
+	if n > limit {
+		return nil, fault.Dataf("more than %d copies lie in programs", limit)
+	}
+	all := make([]keyedPiece, 0, n)
+	eachPiece(copies, olds, news, func(p keyedPiece) bool { all = append(all, p); return true })
+	return all, nil
+}
+
+// eachPiece calls f for each part of a copy that lies in one segment on both
+// sides, until f returns false.
+func eachPiece(copies []Copy, olds, news []modSegment, f func(keyedPiece) bool) {
 	for _, c := range copies {
 		shift := c.Old - c.New
 		j := sort.Search(len(news), func(j int) bool { return news[j].end() > c.New })
@@ -152,15 +164,13 @@ func cutCopies(copies []Copy, olds, news []modSegment, limit int) ([]keyedPiece,
 			for ; i < len(olds) && olds[i].off < hi; i++ {
 				o := &olds[i]
 				from, to := max(lo, o.off), min(hi, o.end())
-				if len(all) == limit {
-					return nil, fault.Dataf("more than %d copies lie in programs", limit)
+				if !f(keyedPiece{pairKey{o.module, n.module}, piece{
+					o.addr + uint64(from-o.off), n.addr + uint64(from-shift-n.off), uint64(to - from)}}) {
+					return
 				}
-				all = append(all, keyedPiece{pairKey{o.module, n.module}, piece{
-					o.addr + uint64(from-o.off), n.addr + uint64(from-shift-n.off), uint64(to - from)}})
 			}
 		}
 	}
-	return all, nil
 }
 
 // flatten appends the pieces of one pair, which are sorted, to out. Where
