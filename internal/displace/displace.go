@@ -58,6 +58,7 @@ type Predictor struct {
 	windowAt int64
 	blocks   []cachedBlock
 	objects  objectSections
+	types    map[int64][]typeStart // by the offset of the range
 }
 
 type cachedBlock struct {
@@ -78,7 +79,7 @@ func New(plan *Plan, copies []Copy, old io.ReaderAt) (*Predictor, error) {
 }
 
 func newPredictor(m *addressMap, old io.ReaderAt, oldSize int64) *Predictor {
-	p := &Predictor{addressMap: m, old: old, oldSize: oldSize, blocks: make([]cachedBlock, cachedBlocks), objects: objectSections{}}
+	p := &Predictor{addressMap: m, old: old, oldSize: oldSize, blocks: make([]cachedBlock, cachedBlocks), objects: objectSections{}, types: map[int64][]typeStart{}}
 	for i := range p.blocks {
 		p.blocks[i].at = -1
 	}
@@ -203,6 +204,13 @@ func (p *Predictor) sites(r *codeRange, at int64) ([]site, error) {
 		return c.sites, nil
 	}
 	scan := scanners[r.kind]
+	var starts []typeStart
+	if r.kind == Types {
+		var err error
+		if starts, err = p.typeStarts(r); err != nil {
+			return nil, err
+		}
+	}
 	lo, hi := max(r.off, at-scan.before), min(r.end(), at+scan.block+scan.after)
 	b, err := p.read(lo, hi)
 	if err != nil {
@@ -213,7 +221,15 @@ func (p *Predictor) sites(r *codeRange, at int64) ([]site, error) {
 		addr: r.addr + uint64(lo-r.off), first: lo - r.off + r.cut,
 		kind: r.kind, ref: r.ref, ref2: r.ref2, low: r.low, high: r.high,
 	}
-	if r.kind.hasTwo() {
+	if r.kind == Types {
+		ctx.record = func() (typeStart, bool) {
+			i := (at - r.off) / scan.block
+			if i >= int64(len(starts)) {
+				return typeStart{}, false
+			}
+			return starts[i], true
+		}
+	} else if r.kind.hasTwo() {
 		ctx.section = func(symbol uint64) (uint64, bool) { return p.objects.section(p, r, symbol) }
 	}
 	c.at = -1

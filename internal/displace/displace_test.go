@@ -74,13 +74,13 @@ func TestPredict(t *testing.T) {
 		before, after int
 		digest        string
 	}{
-		"x86-64":  {840, 362, "48e3d5c0734ce94e"},
-		"i386":    {870, 360, "d0cf71e6671dd66a"},
-		"arm64":   {842, 399, "ebd6ca25b06401c4"},
-		"arm":     {622, 234, "5782188c4ff81e33"},
-		"thumb":   {637, 186, "9ffde2ed599fffeb"},
-		"riscv64": {840, 296, "6e553dbc25aad409"},
-		"object":  {768, 663, "9ed79bc53e2652f2"},
+		"x86-64":  {833, 356, "93d951312928ddbd"},
+		"i386":    {866, 367, "c74ef6765716ff72"},
+		"arm64":   {841, 401, "d7228bbea13b1bcb"},
+		"arm":     {605, 198, "1815814a92b588ee"},
+		"thumb":   {648, 196, "15053c749b3be951"},
+		"riscv64": {851, 288, "2a59095246c273e6"},
+		"object":  {1116, 546, "a37f2f1a379eaff1"},
 	}
 	for _, name := range programs {
 		old, new := program(t, name)

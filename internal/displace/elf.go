@@ -118,9 +118,13 @@ func elfModule(image io.ReaderAt, extents []Extent) (module, bool) {
 		if s.Type == elf.SHT_NOBITS && s.Name == ".bss" {
 			m.bss = area{s.Addr, s.Size}
 		}
-		for _, r := range sectionRanges(f, s) {
+		ranges := sectionRanges(f, s)
+		if t, ok := typeRange(s, s.Addr, m.next()); ok && s.Name == ".BTF" {
+			ranges = []codeKind{t}
+		}
+		for _, r := range ranges {
 			for _, g := range view.segments(uint64(r.off), uint64(r.len), 0) {
-				m.ranges = append(m.ranges, codeKind{off: g.off, len: g.len, kind: r.kind, ref: r.ref})
+				m.ranges = append(m.ranges, codeKind{off: g.off, len: g.len, kind: r.kind, ref: r.ref, ref2: r.ref2})
 			}
 		}
 	}

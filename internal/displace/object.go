@@ -45,6 +45,13 @@ func objectModule(f *elf.File, v view) (module, bool) {
 		}
 		r := codeKind{off: m.segments[0].off + int64(s.Offset), len: int64(s.Size), ref: f.Sections[s.Link].Offset}
 		switch {
+		case s.Name == ".BTF":
+			t, ok := typeRange(s, s.Offset, end)
+			if !ok {
+				continue
+			}
+			t.off += m.segments[0].off
+			r = t
 		case s.Type == elf.SHT_RELA && int(s.Info) < len(f.Sections):
 			r.kind, r.ref2 = ObjectRelocations64, f.Sections[s.Info].Offset
 		case s.Type == elf.SHT_SYMTAB:

@@ -39,12 +39,13 @@ const (
 	ObjectRelocations64             // RELA of 64-bit object files; the references are the symbol table and the section
 	ObjectSymbols64                 // symbol table of 64-bit object files; the references are the table of names and itself
 	KernelSymbols                   // the list of symbols of a kernel; the reference is its start
+	Types                           // .BTF; the references are the names, and the address that stands for number 0
 
 	kinds = iota // how many there are
 )
 
 // hasTwo reports whether ranges of this kind have two references.
-func (k Kind) hasTwo() bool { return k == ObjectRelocations64 || k == ObjectSymbols64 }
+func (k Kind) hasTwo() bool { return k == ObjectRelocations64 || k == ObjectSymbols64 || k == Types }
 
 // hasReference reports whether fields of ranges of this kind count from an
 // address that is stated with the range.
@@ -121,6 +122,15 @@ func (m *module) bounds() (low, high uint64) {
 		low, high = min(low, m.bss.addr), max(high, m.bss.addr+m.bss.len)
 	}
 	return low, high
+}
+
+// next returns the address behind the last segment.
+func (m *module) next() uint64 {
+	if len(m.segments) == 0 {
+		return 0
+	}
+	s := m.segments[len(m.segments)-1]
+	return s.addr + uint64(s.len)
 }
 
 // sorted returns the segments of all modules, sorted by offset.

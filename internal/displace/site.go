@@ -54,6 +54,7 @@ const (
 	encThumbHalf
 	encThumbTop
 	encPrel31   // distance in bytes, 31 bits
+	encNumber32 // target minus from, 32 bits; from stays where it is
 	encOffset64 // target minus from, 64 bits
 )
 
@@ -71,7 +72,10 @@ type context struct {
 	ref, ref2  uint64 // references of the range
 
 	// section returns where the section of a symbol of an object file starts.
-	section   func(symbol uint64) (addr uint64, ok bool)
+	section func(symbol uint64) (addr uint64, ok bool)
+
+	// record returns the record of types in which the block starts.
+	record    func() (typeStart, bool)
 	low, high uint64 // addresses of the module
 }
 
@@ -122,6 +126,7 @@ var scanners = [kinds]scanner{
 
 	KernelSymbols:       {blockSize, 4, 4, scanKernelSymbols},
 	ObjectRelocations64: {blockSize, rela64Size, rela64Size, scanObjectRela64},
+	Types:               {blockSize, typeHead, typeHead, scanTypes},
 	ObjectSymbols64:     {blockSize, symbol64Size, symbol64Size, scanObjectSymbols64},
 }
 
@@ -135,6 +140,8 @@ func (m *addressMap) predictSite(s *site, pr *pair, ref uint64, addr uint64) (wo
 	switch s.enc {
 	case encRel32:
 		word = uint64(uint32(t - addr - uint64(int64(s.bias))))
+	case encNumber32:
+		word = uint64(uint32(t - s.from))
 	case encOffset64:
 		from, also := m.moved(pr, s.from)
 		if also == MarkUnknown {
@@ -231,6 +238,8 @@ func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 		return 0, false
 	}
 	switch {
+	case s.enc == encNumber32:
+		return s.from + word, true
 	case s.enc == encOffset64:
 		return 0, false
 	case s.enc == encPrel31:

@@ -22,8 +22,8 @@ build() {
 
 # An object file, as kernel modules are.
 for version in 1 2; do
-  gcc -DVERSION="$version" -O2 -fno-pic -mcmodel=kernel -ffunction-sections -fno-stack-protector \
-    -fcf-protection=none -fno-ident -c -o "object.$version" program.c
+  gcc -DVERSION="$version" -O2 -fno-pic -mcmodel=kernel -fno-stack-protector \
+    -fcf-protection=none -fno-ident -gbtf -c -o "object.$version" program.c
   chmod 644 "object.$version"
 done
 

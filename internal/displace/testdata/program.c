@@ -15,6 +15,32 @@ extern int imported_last(int, const char *);
 extern int imported_between(const char *, int);
 #endif
 
+// Types, for their descriptions.
+struct first {
+	int a;
+	const char *b;
+	struct first *next;
+};
+#if VERSION == 2
+typedef unsigned long inserted_t;
+struct between {
+	struct first one;
+	inserted_t two[3];
+};
+static struct between between;
+#endif
+typedef int (*last_t)(struct first *, unsigned short);
+struct last {
+	struct first one;
+	last_t two;
+	enum { RED, GREEN } colour;
+	union {
+		unsigned char c[8];
+		short s;
+	} u;
+};
+static struct last last;
+
 static int counters[16];
 #if VERSION == 2
 static long totals[5];
@@ -95,7 +121,11 @@ EXPORT int (*const steps[])(int) = {
 
 EXPORT int run(int n)
 {
-	int sum = 0;
+	int sum = last.colour + last.u.s;
+#if VERSION == 2
+	sum += (int)between.two[1];
+#endif
+	last.colour = n;
 	for (unsigned i = 0; i < sizeof steps / sizeof *steps; i++)
 		sum += steps[i](n) + visible;
 	return sum;
