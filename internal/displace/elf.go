@@ -115,6 +115,9 @@ func elfModule(image io.ReaderAt, extents []Extent) (module, bool) {
 		return objectModule(f, view)
 	}
 	for _, s := range f.Sections {
+		if s.ReaderAt == nil {
+			continue // compressed, and not to be read as it is
+		}
 		if s.Type == elf.SHT_NOBITS && s.Name == ".bss" {
 			m.bss = area{s.Addr, s.Size}
 		}

@@ -40,7 +40,7 @@ func objectModule(f *elf.File, v view) (module, bool) {
 		return m, false
 	}
 	for _, s := range f.Sections {
-		if s.Size == 0 || s.Offset > end || s.Size > end-s.Offset || int(s.Link) >= len(f.Sections) {
+		if s.ReaderAt == nil || s.Size == 0 || s.Offset > end || s.Size > end-s.Offset || int(s.Link) >= len(f.Sections) {
 			continue
 		}
 		r := codeKind{off: m.segments[0].off + int64(s.Offset), len: int64(s.Size), ref: f.Sections[s.Link].Offset}
