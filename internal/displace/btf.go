@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // The descriptions of a kernel's types (.BTF; Documentation/bpf/btf.rst) are records of
@@ -15,8 +16,11 @@ import (
 // nothing that could be copied: where they go is learned, and stated as moves.
 
 const (
-	typeHead      = 12       // name, info, and a size or the number of a type
-	typeRangeSize = 64 << 20 // the largest range that is looked at
+	typeHead = 12 // name, info, and a size or the number of a type
+
+	// typesLargest is how many bytes of types a plan may state: what is
+	// remembered of them takes a sixty-fourth of that.
+	typesLargest = 64 << 20
 
 	// typeSpace is how far behind the last segment of a module the numbers of
 	// its types lie, as addresses.
@@ -81,7 +85,7 @@ func (p *Predictor) typeStarts(r *codeRange) ([]typeStart, error) {
 		return starts, nil
 	}
 	var starts []typeStart
-	for at := int64(0); r.cut == 0 && r.len <= typeRangeSize && at+typeHead <= r.len; {
+	for at := int64(0); r.cut == 0 && at+typeHead <= r.len; {
 		b, err := p.read(r.off+at, r.off+at+typeHead)
 		if err != nil {
 			return nil, err
@@ -172,4 +176,17 @@ func typeRange(s *elf.Section, addr, end uint64) (codeKind, bool) {
 		return codeKind{}, false
 	}
 	return codeKind{off: int64(s.Offset + first), len: int64(n), kind: Types, ref: addr + names, ref2: end + typeSpace}, true
+}
+
+// limitTypes leaves out the types that a plan may not state any more.
+func (s side) limitTypes() {
+	var sum int64
+	for i := range s {
+		s[i].ranges = slices.DeleteFunc(s[i].ranges, func(r codeKind) bool {
+			if r.kind == Types {
+				sum += r.len
+			}
+			return r.kind == Types && sum > typesLargest
+		})
+	}
 }

@@ -220,6 +220,49 @@ func TestParseTruncated(t *testing.T) {
 	}
 }
 
+// TestParseRules states plans that break a rule each.
+func TestParseRules(t *testing.T) {
+	const size = 1 << 30
+	one := func(segments []segment, ranges ...codeKind) *Plan {
+		return &Plan{old: side{{segments: segments, ranges: ranges}}, new: side{{segments: []segment{{0, 100, 0}}}}}
+	}
+	at := []segment{{1000, 1000, 4096}, {4000, 100, 8192}}
+	moved := func(moves ...move) *Plan {
+		p := one(at)
+		p.moves = moves
+		return p
+	}
+	for _, c := range []struct {
+		name string
+		plan *Plan
+		ok   bool
+	}{
+		{"good", one(at, codeKind{off: 1000, len: 5, kind: CodeArm}), true},
+		{"segments overlap", one([]segment{{1000, 1000, 4096}, {1999, 100, 8192}}), false},
+		{"segments out of order", one([]segment{{4000, 100, 8192}, {1000, 1000, 4096}}), false},
+		{"empty segment", one([]segment{{1000, 0, 4096}}), false},
+		{"segment leaves the file", one([]segment{{size - 10, 11, 4096}}), false},
+		{"segment before the file", one([]segment{{-1, 11, 4096}}), false},
+		{"addresses wrap", one([]segment{{0, 11, 1<<64 - 10}}), false},
+		{"ranges overlap", one(at, codeKind{off: 1000, len: 5}, codeKind{off: 1004, len: 5}), false},
+		{"range leaves the file", one(at, codeKind{off: size - 4, len: 5}), false},
+		{"too many types", one(at, codeKind{off: 1000, len: typesLargest + 1, kind: Types}), false},
+		{"move", moved(move{pairKey{0, 0}, piece{4096, 5000, 10}}), true},
+		{"move of no module", moved(move{pairKey{1, 0}, piece{4096, 5000, 10}}), false},
+		{"move to no module", moved(move{pairKey{0, -1}, piece{4096, 5000, 10}}), false},
+		{"empty move", moved(move{pairKey{0, 0}, piece{4096, 5000, 0}}), false},
+		{"move wraps", moved(move{pairKey{0, 0}, piece{1<<64 - 5, 5000, 10}}), false},
+	} {
+		b, err := c.plan.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(b, size, size); (err == nil) != c.ok || err != nil && !fault.IsData(err) {
+			t.Errorf("%s: error %v", c.name, err)
+		}
+	}
+}
+
 // TestNewCopies gives copies that do not fit.
 func TestNewCopies(t *testing.T) {
 	plan := &Plan{oldSize: 100, newSize: 50}

@@ -46,6 +46,7 @@ func Find(old, new Image, copies []Copy) (*Plan, []Copy, error) {
 	if len(p.old) == 0 {
 		return p, copies, nil
 	}
+	p.old.limitTypes()
 	if p.new, err = modules(new); err != nil {
 		return nil, nil, err
 	}

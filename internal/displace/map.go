@@ -242,15 +242,20 @@ func (p piece) tail(n uint64) piece { return piece{p.old + n, p.new + n, p.len -
 func (m *addressMap) addRanges(modules side, i int32) {
 	mod := &modules[i]
 	low, high := mod.bounds()
+	first := 0 // segment; both are sorted
 	for j, r := range mod.ranges {
-		for _, s := range mod.segments {
+		for first < len(mod.segments) && mod.segments[first].end() <= r.off {
+			first++
+		}
+		for _, s := range mod.segments[first:] {
 			from, to := max(r.off, s.off), min(r.end(), s.end())
 			if from >= to {
-				continue
+				break
 			}
 			m.ranges = append(m.ranges, codeRange{
 				off: from, len: to - from, addr: s.addr + uint64(from-s.off), cut: from - r.off,
-				kind: r.kind, module: i, stated: j, ref: r.ref, ref2: r.ref2, head: mod.segments[0].off, headLen: mod.segments[0].len, low: low, high: high})
+				kind: r.kind, module: i, stated: j, ref: r.ref, ref2: r.ref2,
+				head: mod.segments[0].off, headLen: mod.segments[0].len, low: low, high: high})
 		}
 	}
 }

@@ -147,12 +147,16 @@ func (s side) sorted() []modSegment {
 
 // check reports the first rule that s breaks.
 func (s side) check(size int64) error {
+	var types int64
 	for i := range s {
 		m := &s[i]
 		if m.bss.addr+m.bss.len < m.bss.addr {
 			return fault.Dataf("module %d: the addresses of its bss leave 64 bits", i)
 		}
-		for _, g := range m.segments {
+		for j, g := range m.segments {
+			if j > 0 && g.off < m.segments[j-1].off {
+				return fault.Dataf("module %d: segments are not in order", i)
+			}
 			if g.off < 0 || g.len <= 0 || g.len > size || g.off > size-g.len {
 				return fault.Dataf("module %d: segment of %d bytes at %d leaves the file", i, g.len, g.off)
 			}
@@ -164,10 +168,16 @@ func (s side) check(size int64) error {
 			if r.kind >= kinds {
 				return fault.Dataf("module %d: unknown kind %d of range", i, r.kind)
 			}
+			if r.kind == Types {
+				types += r.len
+			}
 			if r.off < 0 || r.len <= 0 || r.len > size || r.off > size-r.len || j > 0 && r.off < m.ranges[j-1].end() {
 				return fault.Dataf("module %d: range of %d bytes at %d leaves the file or overlaps", i, r.len, r.off)
 			}
 		}
+	}
+	if types > typesLargest {
+		return fault.Dataf("%d bytes of types, of at most %d", types, typesLargest)
 	}
 	all := s.sorted()
 	for i := 1; i < len(all); i++ {
