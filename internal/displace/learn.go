@@ -96,8 +96,21 @@ func (l *learner) copy(c Copy, s segment, module int32) error {
 				for k := range int64(t.size) {
 					word |= uint64(l.bytes[off-b0+k]) << (8 * k)
 				}
-				if actual, ok := t.read(word, base, s.addr+uint64(off+shift-s.off)); ok {
+				from := base
+				if t.enc == encOffset64 {
+					if from, how = l.moved(pr, t.from); how == MarkUnknown {
+						continue
+					}
+				}
+				if actual, ok := t.read(word, from, s.addr+uint64(off+shift-s.off)); ok {
 					l.votes = append(l.votes, vote{r.module, t.target, actual})
+					// A reference must stay where it was taken to be.
+					switch t.enc {
+					case encBase32, encIndex32, encKernel32:
+						l.votes = append(l.votes, vote{r.module, r.ref, base})
+					case encOffset64:
+						l.votes = append(l.votes, vote{r.module, t.from, from})
+					}
 				}
 			}
 		}

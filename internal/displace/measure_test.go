@@ -59,14 +59,6 @@ func packed(t testing.TB, b []byte) int {
 	return out.Len()
 }
 
-// copied is how many bytes copies make.
-func copied(copies []Copy) (n int64) {
-	for _, c := range copies {
-		n += c.Len
-	}
-	return n
-}
-
 // nonzero counts what is left to code.
 func nonzero(b []byte) int { return len(b) - bytes.Count(b, []byte{0}) }
 
@@ -109,7 +101,7 @@ func measure(t testing.TB, old, new []byte) measured {
 	_, predicted := differences(t, p, old, new, better)
 	if os.Getenv("SWUDELTA_DISPLACE_RANGES") != "" {
 		report(t, p, old, new, better)
-		fmt.Printf("  copies %d -> %d (%d -> %d bytes), moves %d\n", len(copies), len(better), copied(copies), copied(better), len(plan.moves))
+		fmt.Printf("  copies %d -> %d (%d -> %d bytes), moves %d\n", len(copies), len(better), lengthOf(copies), lengthOf(better), len(plan.moves))
 	}
 	return measured{1, len(new), len(stated), packed(t, plain), packed(t, predicted), nonzero(plain), nonzero(predicted)}
 }

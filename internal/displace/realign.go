@@ -121,6 +121,9 @@ func follow(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
 		}
 		before, after := splitCopies(rest, c.New)
 		inside, after := splitCopies(after, c.New+c.Len)
+		if copied := lengthOf(inside); copied < c.Len-c.Len/8 {
+			continue // fresh bytes
+		}
 		now, err := t.wrong(inside, c.Len)
 		if err != nil {
 			return nil, err
@@ -135,6 +138,14 @@ func follow(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
 		}
 	}
 	return joinCopies(append(out, rest...)), nil
+}
+
+// lengthOf is how many bytes copies make.
+func lengthOf(copies []Copy) (n int64) {
+	for _, c := range copies {
+		n += c.Len
+	}
+	return n
 }
 
 // wrong counts how many of n new bytes are not predicted right by copies.
@@ -202,9 +213,16 @@ type hull struct {
 // A hullPart is what a copy has made of a part of a table.
 type hullPart struct{ lo, hi, shift int64 }
 
-// close sets the bounds. Single copies from elsewhere do not count: those do
-// that lie around the middle one, by length.
+// close sets the bounds. If single copies from elsewhere would make them too
+// wide, those parts count that lie around the middle one, by length.
 func (h *hull) close() {
+	h.lo, h.hi = math.MaxInt64, 0
+	for _, p := range h.parts {
+		h.lo, h.hi = min(h.lo, p.lo), max(h.hi, p.hi)
+	}
+	if h.hi-h.lo <= 2*h.r.len {
+		return
+	}
 	slices.SortFunc(h.parts, func(a, b hullPart) int { return cmp.Or(cmp.Compare(a.shift, b.shift), cmp.Compare(a.lo, b.lo)) })
 	var sum int64
 	for _, p := range h.parts {

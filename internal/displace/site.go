@@ -216,7 +216,7 @@ func (m *addressMap) predictDifference(s *site, pr *pair, t uint64, how uint8) (
 }
 
 // read returns the target of a field that holds word at the new address addr;
-// base is where the reference of its range has gone. It is the inverse of
+// base is where the reference of its range has gone, or that of the field itself. It is the inverse of
 // predictSite, for those fields that have one target.
 func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 	distance := uint64(int64(int32(word)))
@@ -241,7 +241,7 @@ func (s *site) read(word, base, addr uint64) (target uint64, ok bool) {
 	case s.enc == encNumber32:
 		return s.from + word, true
 	case s.enc == encOffset64:
-		return 0, false
+		return base + word, true
 	case s.enc == encPrel31:
 		return addr + uint64(signExtend(uint32(word), 31)), true
 	case s.enc >= encArmBranch:
