@@ -94,9 +94,10 @@ func run(c *tool.Context) error {
 	default:
 		return tool.Usagef("--format %q: want pamz or bsdiff40", f)
 	}
-	// Half of the memory for what the collector looks after; the images, which are
-	// mapped, and libzstd take the rest.
+	// Half of the memory for what the collector looks after, a quarter for the images,
+	// which are mapped; libzstd takes the rest.
 	debug.SetMemoryLimit(c.Size("memory") / 2)
+	c.LimitMapped(c.Size("memory") / 4)
 	o := plan.Options{
 		Profile:      profile,
 		DeviceMemory: c.Size("device-memory"),

@@ -96,7 +96,14 @@ const (
 // newIndex indexes the anchors of data. Of windows with equal content it keeps
 // the first few.
 func newIndex(data []byte, zeros []span) *index {
-	log := max(bits.Len(uint((len(data)-total(zeros, span.len))>>anchorBits)), 8)
+	content := len(data) - total(zeros, span.len)
+	// Of more than a gigabyte fewer anchors are kept, so that the index stays below
+	// half a gigabyte.
+	zeroBits := anchorBits
+	for zeroBits < sparseBits && content>>(zeroBits-anchorBits) > 1<<30 {
+		zeroBits++
+	}
+	log := max(bits.Len(uint(content>>zeroBits)), 8)
 	x := &index{data: data, zeros: zeros, shift: uint(64 - log), slots: make([]uint64, 1<<log+ways)}
 	add := func(batch []anchor) int {
 		x.touch(batch)
@@ -111,7 +118,7 @@ func newIndex(data []byte, zeros []span) *index {
 		}
 		return 0
 	}
-	eachStretch(zeros, 0, len(data), func(from, to int) { anchors(data, from, to, anchorBits, add) })
+	eachStretch(zeros, 0, len(data), func(from, to int) { anchors(data, from, to, zeroBits, add) })
 	return x
 }
 

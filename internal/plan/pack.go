@@ -76,6 +76,10 @@ const (
 	// copyRun is the shortest run that both sides of a pack have for which matching
 	// does not need to look, in bytes.
 	copyRun = 4 << 10
+	// mostOld is how many bytes of the old side there may be for each byte of material,
+	// beyond 4 MiB. An old side of an image is mostly less than ten times as large as what has
+	// changed in it; it is small changes of large images for which this saves time.
+	mostOld = 32
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
 	mergeGap = 1 << 20
@@ -104,6 +108,8 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	for _, s := range strange {
 		load += s.len() / 4
 	}
+	// A small pack does not sort everything, nor does the device hold everything for it.
+	budget = min(budget, 4<<20+(1+mostOld)*load)
 	if load+len(old.data) <= budget {
 		return []*pack{{material: material, ranges: []span{{0, len(old.data)}}}}
 	}

@@ -231,29 +231,6 @@ func (c *Context) Scratch() (*os.File, error) {
 	return f, nil
 }
 
-// Load copies the content of r to scratch space and maps it into memory, where
-// it can be addressed although it takes none that the system could not free
-// again. The mapping lasts as long as the process.
-func (c *Context) Load(r io.Reader) ([]byte, error) {
-	f, err := c.Scratch()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	n, err := io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{r}, make([]byte, 1<<20))
-	if err != nil || n == 0 {
-		return nil, err
-	}
-	if int64(int(n)) != n {
-		return nil, fmt.Errorf("map %d bytes: %w", n, syscall.ENOMEM)
-	}
-	b, err := syscall.Mmap(int(f.Fd()), 0, int(n), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map %d bytes: %w", n, err)
-	}
-	return b, nil
-}
-
 // ScratchDir returns a private folder for temporary files; remove deletes it,
 // and so do failure and signals.
 func (c *Context) ScratchDir() (dir string, remove func(), err error) {
