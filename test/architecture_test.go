@@ -22,7 +22,9 @@ var layers = [][]string{
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff"},
 	{"pamz", "content", "displace"},
-	{"native", "device/stock30"},
+	{"match", "native"},
+	{"device"},
+	{"device/stock", "device/stock30"},
 	{"plan", "manifest", "diffapi"},
 	{"deploy"},
 }

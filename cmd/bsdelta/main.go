@@ -17,6 +17,9 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
+	"swudelta/internal/device"
+	"swudelta/internal/device/stock"
+	"swudelta/internal/device/stock30"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
@@ -99,13 +102,11 @@ func run(c *tool.Context) error {
 	debug.SetMemoryLimit(c.Size("memory") / 2)
 	c.LimitMapped(c.Size("memory") / 4)
 	o := plan.Options{
-		Profile:      profile,
 		DeviceMemory: c.Size("device-memory"),
 		DeviceTmp:    c.Size("device-tmp"),
 		Memory:       c.Size("memory"),
 		Workers:      c.Int("jobs"),
 		Load:         c.Load,
-		Scratch:      c.Scratch,
 		Note:         func(s string) { c.Warnf("%s", s) },
 	}
 	if o.Effort, err = c.Level(); err != nil {
@@ -117,13 +118,12 @@ func run(c *tool.Context) error {
 	if o.TargetLayouts, err = layouts(c, "target-layout"); err != nil {
 		return err
 	}
-	if o.Zstd, err = zstdflag.Open(c); err != nil {
+	zstd, err := zstdflag.Open(c)
+	if err != nil {
 		return err
 	}
-	if profile == pamz.Profile30 {
-		if o.Zlib, err = codec.OpenZlib(""); err != nil {
-			return err
-		}
+	if o.Device, err = newDevice(c, profile, zstd); err != nil {
+		return err
 	}
 	r, err := plan.Make(plan.Input{ReaderAt: source, Size: source.Size()}, plan.Input{ReaderAt: target, Size: target.Size()}, o)
 	if err == nil || errors.Is(err, plan.ErrNotSmaller) {
@@ -165,6 +165,18 @@ func writeSummary(c *tool.Context, r *plan.Result, target int64, made bool) erro
 		s.Result = "not-smaller"
 	}
 	return c.WriteFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
+}
+
+// newDevice returns the device of a profile.
+func newDevice(c *tool.Context, profile pamz.Profile, zstd *codec.Zstd) (device.Device, error) {
+	if profile != pamz.Profile30 {
+		return stock.New(stock.Options{Zstd: zstd, Workers: c.Int("jobs"), Scratch: c.Scratch}), nil
+	}
+	zlib, err := codec.OpenZlib("")
+	if err != nil {
+		return nil, err
+	}
+	return stock30.New(stock30.Config{Zstd: zstd, Zlib: zlib, Scratch: c.Scratch}), nil
 }
 
 // plain writes a BSDIFF40 patch, for appliers of bsdiff(1).

@@ -170,8 +170,8 @@ func (o *Options) Stored(m *Member) (*View, error) {
 	return o.load(m, m.Open(), Part{Range: m.Range, Size: m.Len})
 }
 
-// describe names a member of one side, such as "source", in messages.
-func (m *Member) describe(side string) string {
+// Describe names a member of one side, such as "source", in messages.
+func (m *Member) Describe(side string) string {
 	if m.Name == "" {
 		return "the " + side
 	}

@@ -30,7 +30,7 @@ func (o *Options) Opened(m *Member) (*View, error) {
 		}
 		if s.failed != nil {
 			if limit == maxStreams {
-				o.Note(fmt.Sprintf("%s: %v: compared as it is stored%s", m.describe("source"), s.failed, from(s.at)))
+				o.Note(fmt.Sprintf("%s: %v: compared as it is stored%s", m.Describe("source"), s.failed, from(s.at)))
 			}
 			if limit = s.opened; limit == 0 {
 				return nil, nil

@@ -39,7 +39,7 @@ func (o *Options) Target(m *Member) (*View, error) {
 	}
 	if closed != "" {
 		v.Closed += ": " + closed
-		o.Note(fmt.Sprintf("%s: %s, which makes a large delta", m.describe("target"), v.Closed))
+		o.Note(fmt.Sprintf("%s: %s, which makes a large delta", m.Describe("target"), v.Closed))
 	}
 	return v, nil
 }

@@ -4,36 +4,11 @@ package plan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"swudelta/internal/bsdiff"
 )
-
-// Runs that are cut out of material and what is left of it make the material
-// again, whatever pieces a run lies in.
-func TestCutRuns(t *testing.T) {
-	pieces := []piece{{at: 100, n: 50}, {at: 300, n: 10}, {at: 500, n: 100}}
-	for _, c := range []struct {
-		runs      []bsdiff.Run
-		rest, cut []piece
-	}{
-		{nil, pieces, nil},
-		{[]bsdiff.Run{{At: 0, Len: 160}}, nil, pieces},
-		{[]bsdiff.Run{{At: 10, Len: 5}, {At: 55, Len: 25}},
-			[]piece{{at: 100, n: 10}, {at: 115, n: 35}, {at: 300, n: 5}, {at: 520, n: 80}},
-			[]piece{{at: 110, n: 5}, {at: 305, n: 5}, {at: 500, n: 20}}},
-		{[]bsdiff.Run{{At: 45, Len: 20}, {At: 159, Len: 1}},
-			[]piece{{at: 100, n: 45}, {at: 505, n: 94}},
-			[]piece{{at: 145, n: 5}, {at: 300, n: 10}, {at: 500, n: 5}, {at: 599, n: 1}}},
-	} {
-		rest, cut := cutRuns(pieces, c.runs)
-		if !slices.Equal(rest, c.rest) || !slices.Equal(cut, c.cut) {
-			t.Errorf("%v: got %v and %v, want %v and %v", c.runs, rest, cut, c.rest, c.cut)
-		}
-	}
-}
 
 // A device with little temporary space gets a delta that needs less of it.
 func TestMakeDeviceTmp(t *testing.T) {
@@ -74,5 +49,48 @@ func TestMakeEffort(t *testing.T) {
 		if got := applied(t, o, old, result.Delta); !bytes.Equal(got, new) {
 			t.Errorf("level %d: applying the delta does not give the target", o.Effort)
 		}
+	}
+}
+
+// Pieces of an image in another order cost little more than in order, although no
+// pack can hold the old side of all of them, and some have nothing in common with
+// theirs that would tell where they belong: tables of numbers that are all greater.
+func TestMakeShuffled(t *testing.T) {
+	const size = 64 << 10
+	o := options(t)
+	o.DeviceMemory = (18 + 9) << 20 // 9 MiB for a pack
+	r := rand.New(rand.NewPCG(1, 2))
+	var old []byte
+	var pieces [][]byte
+	for i := range 256 {
+		if i%4 > 0 {
+			b := random(uint64(i), size)
+			old, pieces = append(old, b...), append(pieces, scatter(b))
+			continue
+		}
+		number, b := r.Uint32(), []byte{}
+		for range size / 8 {
+			number += 4 + r.Uint32N(1000)
+			old = binary.LittleEndian.AppendUint32(old, number)
+			b = binary.LittleEndian.AppendUint32(b, number+0x4500)
+		}
+		old = append(old, random(uint64(1000+i), size/2)...)
+		pieces = append(pieces, append(b, random(uint64(2000+i), size/2)...))
+	}
+	straight := slices.Concat(pieces...)
+	r.Shuffle(len(pieces), func(i, k int) { pieces[i], pieces[k] = pieces[k], pieces[i] })
+	var sizes [2]int
+	for i, target := range [][]byte{straight, slices.Concat(pieces...)} {
+		result, err := Make(input(old), input(target), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[i] = len(result.Delta)
+		if result.DeviceMemory > o.DeviceMemory {
+			t.Errorf("the device needs %d bytes, and has %d", result.DeviceMemory, o.DeviceMemory)
+		}
+	}
+	if sizes[1] > sizes[0]*108/100 {
+		t.Errorf("%d bytes, %d in another order", sizes[0], sizes[1])
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"swudelta/internal/device/stock"
 	"swudelta/internal/tooltest"
 )
 
@@ -232,9 +233,9 @@ func TestRegions(t *testing.T) {
 	}{{1 << 19, 3 << 10, false}, {1<<19 - 1, 3 << 10, true}, {1 << 18, 530 << 10, true}} {
 		var notes []string
 		o.Note = func(s string) { notes = append(notes, s) }
-		m := newMaker(input(source), input(content), o)
-		m.maxRegion = c.max
-		r, err := m.make()
+		d := o.Device.(*testDevice)
+		o.Device = &testDevice{stock.New(stock.Options{Zstd: d.zstd, Scratch: d.scratch, MaxRegion: c.max}), d.zstd, d.scratch}
+		r, err := Make(input(source), input(content), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,12 +256,12 @@ func TestDeviceMemoryIsBounded(t *testing.T) {
 	o := options(t)
 	o.DeviceMemory = 6 << 40
 	m := newMaker(input(random(1, 10)), input(random(2, 10)), o)
-	if b := m.greatestBudget(); b > DefaultMemory/packShare {
+	if b := m.greatestPack(); b > DefaultMemory/packShare {
 		t.Errorf("packs of up to %d bytes", b)
 	}
 	o.Memory = 1 << 50
 	m = newMaker(input(random(1, 10)), input(random(2, 10)), o)
-	if b := m.greatestBudget(); b > 1<<31-1 {
+	if b := m.greatestPack(); b > 1<<31-1 {
 		t.Errorf("packs of up to %d bytes", b)
 	}
 }

@@ -3,15 +3,10 @@
 // Package plan is the delta engine: it decides which piece of the target comes
 // from where, and writes that down as a delta that a device can apply.
 //
-// A file is a SWU whose members are looked at one by one, or anything else,
-// looked at as a whole. The content of each large member of the target (its
-// compression undone, where the device makes the same bytes again) is divided
-// into long runs that the source has too, long runs of zeros, repeats, and the
-// rest, the material. Material goes into packs: a pack is one binary patch for
-// changed content from all over the target against those ranges of the source
-// that serve it, sized for the memory of the device. Bytes that nothing predicts
-// are taken out of the patches and compressed by zstd at its highest level, all
-// together. doc/engine.md tells why it is done this way.
+// It opens both files (package content), finds for each member of the target that changed
+// what of it is where in the source (package match), and lets the device's package write
+// that down (package device). A delta that takes too much of the device is made again
+// with smaller packs. doc/engine.md tells why it is done this way.
 package plan
 
 import (
@@ -19,18 +14,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
-	"sync"
 
 	"swudelta/internal/bsdiff"
-	"swudelta/internal/codec"
 	"swudelta/internal/content"
-	"swudelta/internal/device/stock30"
+	"swudelta/internal/device"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
-	"swudelta/internal/pamz"
+	"swudelta/internal/match"
 )
 
 // Input is one side of the update.
@@ -63,31 +55,20 @@ type Options struct {
 	// name of the member; "" is a file that is no SWU. They are hints.
 	SourceLayouts, TargetLayouts map[string]*layout.Layout
 
-	// Profile is the generation of the device's library. Default: pamz.Profile10.
-	Profile pamz.Profile
-
-	// Zstd is the device's libzstd; under pamz.Profile30 it compresses only what the delta
-	// carries.
-	Zstd *codec.Zstd
-	// Zlib is needed under pamz.Profile30.
-	Zlib *codec.Zlib
+	// Device is what the delta is for.
+	Device device.Device
 
 	// Load keeps the content of a reader where it can be addressed.
 	Load func(io.Reader) ([]byte, error)
-	// Scratch returns an unnamed temporary file.
-	Scratch func() (*os.File, error)
 
 	// Note receives what the user should know about the inputs.
 	Note func(string)
 }
 
-// A run of the old side of at least goodCopy bytes becomes an entry of the table. Shorter
-// ones, down to leastCopy, do for want of temporary space on the device: as a part of
-// a pack the run costs hardly less, but memory and temporary space there, and time here.
-const (
-	goodCopy  = 64 << 10
-	leastCopy = 4 << 10
-)
+// leastRun is the length, in bytes, down to which runs of the old side become entries of
+// their own for want of temporary space on the device. Inside a pack they cost about as many
+// bytes, plus device memory, temporary space and encoding time.
+const leastRun = 4 << 10
 
 // packShare is the part of Memory that both sides of a pack take, at most: matching
 // needs nine bytes for each byte of an old side that it sorts.
@@ -129,10 +110,7 @@ type maker struct {
 	source, target Input
 	sourceSum      *digest.Writer // of all of source
 	candidates     []*candidate   // views of the source's members
-	effort         effort
-	shortest       int             // run of the old side that becomes an entry of the table, in bytes
-	maxRegion      int64           // the greatest offset and length of a region
-	stock30        *stock30.Writer // nil: the delta is not for that device
+	opening        content.Options
 	result         Result
 }
 
@@ -146,8 +124,8 @@ func (m *maker) explainf(format string, args ...any) {
 	fmt.Fprintf(&m.result.explanation, format+"\n", args...)
 }
 
-// Make makes a delta of the profile: PAMZ version 0, little endian, for profile 1.0,
-// version 2 for profile 3.0. It was checked against the rules of the device, applied to source, and gave target.
+// Make makes a delta for the device. It was
+// checked against the rules of the device, applied to source, and gave target.
 func Make(source, target Input, o Options) (*Result, error) {
 	return newMaker(source, target, o).make()
 }
@@ -162,13 +140,8 @@ func newMaker(source, target Input, o Options) *maker {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	maxRegion := int64(maxNumber)
-	if o.Profile == "" {
-		o.Profile = pamz.Profile10
-	} else if o.Profile == pamz.Profile30 {
-		maxRegion = anyNumber
-	}
-	return &maker{Options: o, source: source, target: target, shortest: goodCopy, maxRegion: maxRegion, effort: efforts[min(max(o.Effort, 0), len(efforts)-1)]}
+	o.Effort = min(max(o.Effort, 0), len(efforts)-1)
+	return &maker{Options: o, source: source, target: target}
 }
 
 func (m *maker) make() (*Result, error) {
@@ -205,11 +178,11 @@ func (m *maker) make() (*Result, error) {
 	return &m.result, nil
 }
 
-// greatestBudget returns how many bytes both sides of a pack may have at most. More than
-// the device has is of no use, more than a share of Memory takes too much of it
-// here, and more than bsdiff.MaxSize has no patch.
-func (m *maker) greatestBudget() int64 {
-	return min(m.DeviceMemory-processMemory, max(m.Memory/packShare, DefaultDeviceMemory), bsdiff.MaxSize)
+// greatestPack returns how many bytes both sides of a pack may have at most, whatever the
+// device has: more than a share of Memory takes too much of it here, and more than
+// bsdiff.MaxSize has no patch.
+func (m *maker) greatestPack() int64 {
+	return min(max(m.Memory/packShare, DefaultDeviceMemory), bsdiff.MaxSize)
 }
 
 // fit makes the delta, with packs that are small enough for the device. What it
@@ -217,49 +190,48 @@ func (m *maker) greatestBudget() int64 {
 // made again with smaller packs, and one that needs too much temporary space with
 // shorter runs left out of packs.
 func (m *maker) fit(members []*target) error {
-	budget := m.greatestBudget()
+	limits := m.Device.Limits(m.DeviceMemory)
+	limits.Pack = int(min(int64(limits.Pack), m.greatestPack()))
 	for {
-		if budget < minPack {
+		if limits.Pack < minPack {
 			return fault.Dataf("%w: no delta can be applied in %d bytes of memory", ErrDevice, m.DeviceMemory)
 		}
 		m.result = Result{SourceSHA256: m.result.SourceSHA256, TargetSHA256: m.result.TargetSHA256}
-		diff := &pamz.Diff{
-			TargetLength: m.target.Size, TargetSHA256: m.result.TargetSHA256,
-			SourceLength: m.source.Size, SourceSHA256: m.result.SourceSHA256,
-		}
-		m.begin(diff)
-		var err error
-		if diff.Chunks, err = m.chunks(members, int(budget)); err != nil {
+		delta, err := m.match(members, limits)
+		if err != nil {
 			return err
 		}
-		var out bytes.Buffer
-		if err := pamz.Encode(&out, diff); err != nil {
+		if m.result.Delta, err = m.Device.Write(delta); err != nil {
 			return err
 		}
-		m.result.Delta = out.Bytes()
-		if err := m.verify(); err != nil {
+		cost, err := m.Device.Try(m.result.Delta, m.source, m.sourceSum)
+		if err != nil {
 			return err
 		}
-		m.explainf("device: memory %d temporary space %d", m.result.DeviceMemory, m.result.DeviceTmp)
-		if m.DeviceTmp > 0 && m.result.DeviceTmp > m.DeviceTmp {
-			if m.shortest > leastCopy {
-				m.shortest = max(m.shortest/4, leastCopy)
+		m.result.DeviceMemory, m.result.DeviceTmp = cost.Memory, cost.Tmp
+		m.explainf("device: memory %d temporary space %d", cost.Memory, cost.Tmp)
+		if m.DeviceTmp > 0 && cost.Tmp > m.DeviceTmp {
+			if limits.Run > leastRun {
+				limits.Run = max(limits.Run/4, leastRun)
 				continue
 			}
-			return fault.Dataf("%w: applying the delta takes %d bytes of temporary space, and the device has %d", ErrDevice, m.result.DeviceTmp, m.DeviceTmp)
+			return fault.Dataf("%w: applying the delta takes %d bytes of temporary space, and the device has %d", ErrDevice, cost.Tmp, m.DeviceTmp)
 		}
-		over := m.result.DeviceMemory - m.DeviceMemory
+		over := int(cost.Memory - m.DeviceMemory)
 		if over <= 0 {
 			return nil
 		}
-		budget = min(budget-over, budget*9/10)
+		limits.Pack = min(limits.Pack-over, limits.Pack*9/10)
 	}
 }
 
-// chunks returns the chunk table of the delta: large members of the target, and
-// what lies between them.
-func (m *maker) chunks(members []*target, budget int) ([]*pamz.Item, error) {
-	var chunks []*pamz.Item
+// match finds where the target comes from: large members of it, and what lies between
+// them as it is.
+func (m *maker) match(members []*target, limits match.Limits) (*device.Delta, error) {
+	d := &device.Delta{
+		Source: m.source, Target: m.target.Size, SourceSHA256: m.result.SourceSHA256, TargetSHA256: m.result.TargetSHA256,
+		Limits: limits, Effort: m.Effort, Explain: m.explainf,
+	}
 	done := int64(0)
 	between := func(to int64) error {
 		if done == to {
@@ -269,7 +241,7 @@ func (m *maker) chunks(members []*target, budget int) ([]*pamz.Item, error) {
 		if _, err := io.ReadFull(io.NewSectionReader(m.target, done, to-done), b); err != nil {
 			return err
 		}
-		chunks = append(chunks, pamz.NewItem(int64(len(b)), digest.Sum(b), pamz.Remainder(b)))
+		d.Members = append(d.Members, &device.Member{Name: "what lies between members", Size: to - done, SHA256: digest.Sum(b), Literal: b})
 		done = to
 		return nil
 	}
@@ -280,105 +252,52 @@ func (m *maker) chunks(members []*target, budget int) ([]*pamz.Item, error) {
 		if err := between(t.Off); err != nil {
 			return nil, err
 		}
-		item, err := m.member(t, budget)
-		if err != nil {
+		var err error
+		if t.made, err = m.member(t, limits); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.describe(), err)
 		}
-		if t.cost, err = m.cost(t, item); err != nil {
-			return nil, err
-		}
-		chunks = append(chunks, item)
+		d.Members = append(d.Members, t.made)
 		done = t.End()
 	}
-	if err := between(m.target.Size); err != nil {
-		return nil, err
-	}
-	return chunks, nil
+	return d, between(m.target.Size)
 }
 
-// member returns the chunk that makes one member of the target.
-func (m *maker) member(t *target, budget int) (*pamz.Item, error) {
-	sum := m.result.TargetSHA256
+// member finds where a member of the target comes from.
+func (m *maker) member(t *target, limits match.Limits) (*device.Member, error) {
+	out := &device.Member{Name: t.describe(), Size: t.Len, SHA256: m.result.TargetSHA256}
+	var err error
 	if t.Len != m.target.Size {
-		var err error
-		if sum, err = digestOf(t.Member); err != nil {
+		if out.SHA256, err = digestOf(t.Member); err != nil {
 			return nil, err
 		}
 	}
 	if t.same != nil {
 		m.explainf("%s: unchanged, as it is stored", t.describe())
 		m.result.Copied += t.Len
-		return pamz.NewItem(t.Len, sum, pamz.CopySource(t.same.Off)), nil
+		out.Copy = &t.same.Range
+		return out, nil
 	}
-	inner := sum
+	out.Content = out.SHA256
 	if t.view.Opened() {
-		inner = t.view.Sum()
+		out.Content = t.view.Sum()
+		out.Kind = t.view.Parts[0].Kind
 	}
-	content, err := m.image(t.view, inner, m.choose(t.view), budget)
+	new := m.side(t.view, m.TargetLayouts, "target")
+	old, parts, err := m.oldSide(t.view, new)
 	if err != nil {
 		return nil, err
 	}
-	if !t.view.Opened() {
-		return content, nil
-	}
-	return m.compressed(content, t.view, sum)
-}
-
-// cost returns what a member of the target takes of the delta, in bytes.
-func (m *maker) cost(t *target, item *pamz.Item) (int64, error) {
-	d := &pamz.Diff{TargetLength: t.Len, TargetSHA256: item.SHA256, SourceLength: m.source.Size, SourceSHA256: m.result.SourceSHA256, Chunks: []*pamz.Item{item}}
-	if m.stock30 != nil {
-		d.Version, d.Order = 2, pamz.BigEndian
-	}
-	w := digest.NewWriter(io.Discard)
-	err := pamz.Encode(w, d)
-	return w.Len(), err
-}
-
-// verify holds the delta against the rules of the device and its limits, and
-// applies it to the source in the strictest way.
-func (m *maker) verify() error {
-	d, err := pamz.Decode(bytes.NewReader(m.result.Delta), int64(len(m.result.Delta)))
+	effort := efforts[m.Effort]
+	im, err := match.Find(old, new, match.Options{Limits: limits, Effort: effort, Memory: m.Memory, Workers: m.Workers})
 	if err != nil {
-		return fmt.Errorf("read the new delta back: %w", err)
+		return nil, err
 	}
-	cost, violations, err := pamz.Check(d, m.Profile)
-	switch {
-	case err != nil:
-		return err
-	case len(violations) > 0:
-		return fmt.Errorf("the new delta breaks a rule of the device: %v", violations[0])
-	}
-	m.result.DeviceMemory, m.result.DeviceTmp = cost.Memory, cost.Tmp
-	err = pamz.Apply(io.Discard, d, m.source, m.source.Size, pamz.ApplyOptions{
-		Zstd:    func() (*codec.Zstd, error) { return m.Zstd, nil },
-		Zlib:    func() (*codec.Zlib, error) { return m.Zlib, nil },
-		Scratch: m.Scratch,
-		Strict:  true,
-
-		SourceSum: m.sourceSum,
-	})
-	if err != nil {
-		return fmt.Errorf("try the new delta: %w", err)
-	}
-	return nil
-}
-
-// parallel runs work(0) ... work(n-1), workers at a time, and returns all
-// errors, joined in the order of the index.
-func parallel(n, workers int, work func(int) error) error {
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, max(workers, 1))
-	for i := range n {
-		slots <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			errs[i] = work(i)
-			<-slots
-		}()
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	im.Explain(m.explainf)
+	m.result.Copied += im.Copied
+	m.result.Zeros += im.Zeros
+	m.result.Repeats += im.Repeats
+	m.result.Packed += im.Packed
+	m.result.Fresh += int64(len(im.Fresh))
+	out.Image, out.Parts = im, parts
+	return out, nil
 }

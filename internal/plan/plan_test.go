@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/device/stock"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/swu"
@@ -30,20 +31,29 @@ func options(t testing.TB) Options {
 		}
 		t.Skip(err)
 	}
+	scratch := func() (*os.File, error) {
+		f, err := os.CreateTemp(t.TempDir(), "scratch")
+		if err == nil {
+			err = os.Remove(f.Name())
+		}
+		return f, err
+	}
 	return Options{
 		Effort: DefaultEffort,
-		Zstd:   z,
+		Device: &testDevice{stock.New(stock.Options{Zstd: z, Scratch: scratch}), z, scratch},
 		Load:   io.ReadAll,
-		Scratch: func() (*os.File, error) {
-			f, err := os.CreateTemp(t.TempDir(), "scratch")
-			if err == nil {
-				err = os.Remove(f.Name())
-			}
-			return f, err
-		},
-		Note: func(s string) { t.Log(s) },
+		Note:   func(s string) { t.Log(s) },
 	}
 }
+
+// testDevice is the stock one, and what tests apply deltas with.
+type testDevice struct {
+	*stock.Device
+	zstd    *codec.Zstd
+	scratch func() (*os.File, error)
+}
+
+var random, edits, scatter = tooltest.Random, tooltest.Edits, tooltest.Scatter
 
 func input(b []byte) Input { return Input{ReaderAt: bytes.NewReader(b), Size: int64(len(b))} }
 
@@ -59,7 +69,7 @@ func gzipped(t testing.TB, b []byte) []byte {
 
 func canonical(t testing.TB, o Options, b []byte) []byte {
 	var out bytes.Buffer
-	w, err := o.Zstd.NewCanonicalWriter(&out, canonicalLevel)
+	w, err := o.Device.(*testDevice).zstd.NewCanonicalWriter(&out, codec.CanonicalLevel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +117,8 @@ func applied(t testing.TB, o Options, source, delta []byte) []byte {
 	}
 	var out bytes.Buffer
 	err = pamz.Apply(&out, d, bytes.NewReader(source), int64(len(source)), pamz.ApplyOptions{
-		Zstd:    func() (*codec.Zstd, error) { return o.Zstd, nil },
-		Scratch: o.Scratch,
+		Zstd:    func() (*codec.Zstd, error) { return o.Device.(*testDevice).zstd, nil },
+		Scratch: o.Device.(*testDevice).scratch,
 	})
 	if err != nil {
 		t.Fatal(err)

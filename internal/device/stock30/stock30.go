@@ -29,6 +29,7 @@ import (
 	"slices"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/content"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
 )
@@ -36,11 +37,8 @@ import (
 // ItemCost is what one more item costs in the delta, in bytes.
 const ItemCost = 168
 
-// Range is the half-open range of bytes [Off, Off+Len).
-type Range struct{ Off, Len int64 }
-
-// End is the offset behind the range.
-func (r Range) End() int64 { return r.Off + r.Len }
+// Range is a range of bytes.
+type Range = content.Range
 
 // Side is content of the source that serves an image: parts, end to end.
 type Side struct {
@@ -378,7 +376,7 @@ func (s *image) entry(e Entry, at int64) (list []*pamz.Item, err error) {
 		switch {
 		case from >= to:
 		case s.wholes[i] == nil:
-			list = append(list, s.old(Range{from, to - from})...)
+			list = append(list, s.old(Range{Off: from, Len: to - from})...)
 		default:
 			content := s.Data[at+from-e.Off : at+to-e.Off]
 			list = append(list, s.slice(s.wholes[i], from-start, content))

@@ -56,7 +56,7 @@ func newUpdate(t testing.TB, r *rand.Rand) *update {
 			w.Close()
 			stored, p.Kind = b.Bytes(), codec.KindGzip
 		}
-		p.Stored, p.SHA256, p.Size = Range{int64(len(u.source)), int64(len(stored))}, digest.Sum(stored), int64(len(content))
+		p.Stored, p.SHA256, p.Size = Range{Off: int64(len(u.source)), Len: int64(len(stored))}, digest.Sum(stored), int64(len(content))
 		u.source = append(append(u.source, stored...), text(1)...)
 		old.Data = append(old.Data, content...)
 		old.Parts = append(old.Parts, p)
@@ -71,7 +71,7 @@ func newImage(t testing.TB, r *rand.Rand, old *Side, text func(int) []byte) *Ima
 	im := &Image{Old: old}
 	within := func(n int) Range {
 		off := r.IntN(n)
-		return Range{int64(off), int64(1 + r.IntN(min(n-off, 400)))}
+		return Range{Off: int64(off), Len: int64(1 + r.IntN(min(n-off, 400)))}
 	}
 	place := append([]byte{}, old.Data...)
 	if r.IntN(4) > 0 {
@@ -231,7 +231,7 @@ func apply(t *testing.T, program string, source, delta, target []byte) {
 
 func TestWriterRefuses(t *testing.T) {
 	z, _ := libraries(t)
-	old := &Side{Data: []byte("old"), Parts: []Part{{Stored: Range{0, 3}, Size: 3}}}
+	old := &Side{Data: []byte("old"), Parts: []Part{{Stored: Range{Off: 0, Len: 3}, Size: 3}}}
 	data := []byte("oldold")
 	for name, im := range map[string]*Image{
 		"too little":  {Old: old, Data: data, Entries: []Entry{{Len: 3}}},

@@ -4,6 +4,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"path"
@@ -11,8 +12,12 @@ import (
 	"slices"
 	"strings"
 
+	"swudelta/internal/codec"
 	"swudelta/internal/content"
+	"swudelta/internal/device"
 	"swudelta/internal/digest"
+	"swudelta/internal/layout"
+	"swudelta/internal/match"
 )
 
 const (
@@ -22,10 +27,6 @@ const (
 	// smallCopy is the size, in bytes, below which a member that did not change is not
 	// copied: the recipe takes a hundred, and the rest of the delta is compressed.
 	smallCopy = 512
-	// maxZstdWindow is the widest window that the device library's decoder takes.
-	maxZstdWindow = 1 << 27
-	// canonicalLevel is the level at which images are recompressed (doc/format.md).
-	canonicalLevel = 3
 )
 
 // target is a member of the target.
@@ -33,14 +34,17 @@ type target struct {
 	*content.Member
 	same *content.Member // a member of the source with the same stored bytes
 	view *content.View   // what the engine makes; nil if same, or too small for it
-	cost int64           // bytes of the delta
+	made *device.Member  // nil if neither
 }
 
-func (t *target) describe() string {
-	if t.Name == "" {
-		return "the target"
+func (t *target) describe() string { return t.Describe("target") }
+
+// cost is how many bytes of the delta the member takes, if it has a part of its own.
+func (t *target) cost() int64 {
+	if t.made == nil {
+		return 0
 	}
-	return fmt.Sprintf("target member %q", t.Name)
+	return t.made.Cost
 }
 
 // open opens both sides, and sets the candidates.
@@ -53,12 +57,12 @@ func (m *maker) open() ([]*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
-	o := content.Options{
-		Load:        m.Load,
-		MaxWindow:   maxZstdWindow,
-		Compressors: m.compressors(),
-		Note:        func(s string) { m.notef("%s", s) },
+	codecs := m.Device.Codecs()
+	m.opening = content.Options{
+		Load: m.Load, MaxWindow: codecs.MaxWindow, Compressors: codecs.Compressors,
+		Note: func(s string) { m.notef("%s", s) },
 	}
+	o := &m.opening
 	var targets []*target
 	stored, changed := false, false // there are members that changed, and stored ones among them
 	for _, member := range list {
@@ -77,7 +81,7 @@ func (m *maker) open() ([]*target, error) {
 		stored = stored || !t.view.Opened()
 	}
 	if changed {
-		m.candidates, err = m.openCandidates(&o, sources, stored)
+		m.candidates, err = m.openCandidates(sources, stored)
 	}
 	return targets, err
 }
@@ -126,24 +130,24 @@ candidates:
 
 // candidate is a view of a member of the source that may serve members of the target.
 type candidate struct {
-	*content.View
-	index *index
+	view *content.View
+	side *match.Side
 }
 
 // openCandidates opens the members of the source: without their compression, and,
 // if stored, also as they are stored. Small members serve nobody but would make a second copy
 // of the large one, unless there is no large one.
-func (m *maker) openCandidates(o *content.Options, sources []*content.Member, stored bool) ([]*candidate, error) {
-	var all []*candidate
+func (m *maker) openCandidates(sources []*content.Member, stored bool) ([]*candidate, error) {
+	var views []*content.View
 	for _, s := range sources {
-		opened, err := o.Opened(s)
+		opened, err := m.opening.Opened(s)
 		if err == nil && opened != nil {
-			all = append(all, &candidate{View: m.reachable(opened)})
+			views = append(views, m.reachable(opened))
 		}
 		if err == nil && (opened == nil || stored) {
 			var v *content.View
-			if v, err = o.Stored(s); err == nil {
-				all = append(all, &candidate{View: v})
+			if v, err = m.opening.Stored(s); err == nil {
+				views = append(views, v)
 			}
 		}
 		if err != nil {
@@ -153,120 +157,85 @@ func (m *maker) openCandidates(o *content.Options, sources []*content.Member, st
 			return nil, fmt.Errorf("source: %w", err)
 		}
 	}
-	if large := slices.DeleteFunc(slices.Clone(all), func(c *candidate) bool { return len(c.Data) < smallMember }); len(large) > 0 {
-		all = large
-	}
-	for _, c := range all {
-		c.index = newIndex(c.Data, spans(c.Zeros))
-	}
-	return all, nil
-}
-
-// spans returns ranges as spans.
-func spans(ranges []content.Range) []span {
-	out := make([]span, len(ranges))
-	for i, r := range ranges {
-		out[i] = span{int(r.Off), int(r.End())}
-	}
-	return out
-}
-
-const (
-	// A target is compared with the candidates in stretches of sampleLen bytes, one in each
-	// sampleEvery.
-	sampleLen   = 64 << 10
-	sampleEvery = 512 << 10
-	// leastServed is of how many anchors in common one must be in a further candidate, and
-	// in none that was chosen before, for it to be chosen, too: each is unpacked
-	// on the device.
-	leastServed = 64
-)
-
-// choose returns the candidates that serve a view of the target: first the one with
-// its name, if it serves; then, as long as there are any that serve what those before
-// do not, the one that does most of it.
-func (m *maker) choose(v *content.View) []*candidate {
-	if len(m.candidates) == 1 {
-		return m.candidates
-	}
-	// served has a bit for each candidate, for each anchor of a sample of the target.
-	words := (len(m.candidates) + 63) / 64
-	var served []uint64
-	zeros := spans(v.Zeros)
-	sample := func(from, to int) {
-		anchors(v.Data, from, to, sparseBits, func(batch []anchor) int {
-			base := len(served)
-			served = append(served, make([]uint64, len(batch)*words)...)
-			for i, c := range m.candidates {
-				c.index.touch(batch)
-				for j, a := range batch {
-					c.index.lookup(v.Data, a, func(int) bool {
-						served[base+j*words+i/64] |= 1 << (i % 64)
-						return false
-					})
-				}
-			}
-			return 0
-		})
-	}
-	every := sampleEvery
-	if len(v.Data) < 16<<20 {
-		every = sampleLen // all of it
-	}
-	for at := 0; at < len(v.Data); at += every {
-		eachStretch(zeros, at, min(at+sampleLen, len(v.Data)), sample)
-	}
-	counts := func() (n []int, all int) {
-		n = make([]int, len(m.candidates))
-		for at := 0; at < len(served); at += words {
-			any := false
-			for i := range n {
-				if served[at+i/64]>>(i%64)&1 == 1 {
-					n[i]++
-					any = true
-				}
-			}
-			if any {
-				all++
-			}
-		}
-		return n, all
+	if large := slices.DeleteFunc(slices.Clone(views), func(v *content.View) bool { return len(v.Data) < smallMember }); len(large) > 0 {
+		views = large
 	}
 	var out []*candidate
-	n, sum := counts()
-	take := func(i int) {
-		out = append(out, m.candidates[i])
-		for at := 0; at < len(served); at += words {
-			if served[at+i/64]>>(i%64)&1 == 1 {
-				clear(served[at : at+words])
+	for _, v := range views {
+		side := m.side(v, m.SourceLayouts, "source")
+		side.Index = match.NewIndex(side.Data, side.Zeros)
+		out = append(out, &candidate{v, side})
+	}
+	return out, nil
+}
+
+// side returns a view as matching sees it, but for the index.
+func (m *maker) side(v *content.View, layouts map[string]*layout.Layout, name string) *match.Side {
+	s := &match.Side{Data: v.Data, Objects: match.Objects(m.opening.Layout(v, layouts, name), 0, len(v.Data))}
+	for _, z := range v.Zeros {
+		s.Zeros = append(s.Zeros, match.Range{Off: int(z.Off), Len: int(z.Len)})
+	}
+	return s
+}
+
+// oldSide returns the candidates that serve a new side, end to end, and their parts.
+func (m *maker) oldSide(v *content.View, new *match.Side) (*match.Side, []content.Part, error) {
+	sides := make([]*match.Side, len(m.candidates))
+	for i, c := range m.candidates {
+		sides[i] = c.side
+	}
+	chosen := match.Serve(new, sides, func(anchors []int) int { return m.named(v, anchors) })
+	if len(chosen) == 1 {
+		c := m.candidates[chosen[0]]
+		return c.side, c.view.Parts, nil
+	}
+	var parts []content.Part
+	var readers []io.Reader
+	old := &match.Side{}
+	at := 0
+	for _, i := range chosen {
+		c := m.candidates[i]
+		parts = append(parts, c.view.Parts...)
+		readers = append(readers, bytes.NewReader(c.side.Data))
+		for _, z := range c.side.Zeros {
+			old.Zeros = append(old.Zeros, match.Range{Off: at + z.Off, Len: z.Len})
+		}
+		for _, o := range c.side.Objects {
+			old.Objects = append(old.Objects, o.Moved(at))
+		}
+		at += len(c.side.Data)
+	}
+	var err error
+	if old.Data, err = m.Load(io.MultiReader(readers...)); err != nil {
+		return nil, nil, err
+	}
+	old.Index = match.NewIndex(old.Data, old.Zeros)
+	return old, parts, nil
+}
+
+// reachable returns the view without what the device cannot reach of a stream, and what
+// follows.
+func (m *maker) reachable(v *content.View) *content.View {
+	end, limit := int64(0), m.Device.Reach()
+	for i, p := range v.Parts {
+		if p.Kind != codec.KindPlain && p.Size > limit {
+			short := *v
+			short.Parts = append(slices.Clone(v.Parts[:i]), p)
+			short.Parts[i].Size = limit
+			short.Data = v.Data[:end+limit]
+			short.Zeros = nil
+			for _, z := range v.Zeros {
+				if z.Len = min(z.Len, end+limit-z.Off); z.Len > 0 {
+					short.Zeros = append(short.Zeros, z)
+				}
 			}
+			m.notef("%s: the device reaches no more than the first %d bytes of the content of %d: what follows is not looked at",
+				v.Member.Describe("source"), end+limit, len(v.Data))
+			return &short
 		}
-		n, _ = counts()
+		end += p.Size
 	}
-	named := m.named(v, n)
-	if named >= 0 && n[named] > sum/leastServed {
-		take(named)
-	}
-	for {
-		best := 0
-		for i := range n {
-			if n[i] > n[best] {
-				best = i
-			}
-		}
-		if n[best] == 0 || n[best] <= sum/leastServed {
-			break
-		}
-		take(best)
-	}
-	if len(out) == 0 {
-		out = append(out, m.candidates[max(named, 0)])
-	}
-	// In the order of the source, so that the device reads it once.
-	slices.SortStableFunc(out, func(a, b *candidate) int {
-		return slices.Index(m.candidates, a) - slices.Index(m.candidates, b)
-	})
-	return out
+	return v
 }
 
 // named returns the candidate whose name goes with that of a view of the target, or
@@ -277,7 +246,7 @@ func (m *maker) named(v *content.View, hits []int) int {
 	best, rank := -1, 0
 	for i, c := range m.candidates {
 		r := 0
-		switch name, other := v.Member.Name, c.Member.Name; {
+		switch name, other := v.Member.Name, c.view.Member.Name; {
 		case plainName(name) == plainName(other):
 			r = 4
 		case pattern(name) == pattern(other):
@@ -285,7 +254,7 @@ func (m *maker) named(v *content.View, hits []int) int {
 		default:
 			continue
 		}
-		if v.Opened() == c.Opened() {
+		if v.Opened() == c.view.Opened() {
 			r++
 		}
 		if r > rank || r == rank && hits[i] > hits[best] {
@@ -295,10 +264,7 @@ func (m *maker) named(v *content.View, hits []int) int {
 	return best
 }
 
-var (
-	digits      = regexp.MustCompile(`[0-9]+`)
-	compression = regexp.MustCompile(`\.(gz|zst|zstd)$`)
-)
+var compression = regexp.MustCompile(`\.(gz|zst|zstd)$`)
 
 // plainName is the name of a member without the suffix of its compression.
 func plainName(name string) string {
@@ -307,7 +273,7 @@ func plainName(name string) string {
 
 // pattern is a member's name with what a release changes replaced: versions
 // and the suffix of the compression.
-func pattern(name string) string { return digits.ReplaceAllString(plainName(name), "*") }
+func pattern(name string) string { return match.Wildcard(plainName(name)) }
 
 // warnLarge warns of a delta above half of the target, and names the member that is to
 // blame and the reason.
@@ -315,7 +281,7 @@ func (m *maker) warnLarge(members []*target) {
 	if int64(len(m.result.Delta)) <= m.target.Size/2 || len(members) == 0 {
 		return
 	}
-	most := slices.MaxFunc(members, func(a, b *target) int { return int(a.cost - b.cost) })
+	most := slices.MaxFunc(members, func(a, b *target) int { return cmp.Compare(a.cost(), b.cost()) })
 	if most.view == nil {
 		return
 	}
@@ -324,16 +290,7 @@ func (m *maker) warnLarge(members []*target) {
 		reason = "little of its content is in the source"
 	}
 	m.notef("the delta has %d %% of the size of the target: %d bytes are for %s (%s)",
-		int64(len(m.result.Delta))*100/m.target.Size, most.cost, most.describe(), reason)
-}
-
-// sumOf returns the digest of the concatenation of parts, and its length.
-func sumOf(parts ...[]byte) (digest.SHA256, int64) {
-	w := digest.NewWriter(io.Discard)
-	for _, p := range parts {
-		w.Write(p)
-	}
-	return w.Sum(), w.Len()
+		int64(len(m.result.Delta))*100/m.target.Size, most.cost(), most.describe(), reason)
 }
 
 // digestOf returns the digest of a member as it is stored.

@@ -1,46 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-package plan
+package match
 
 import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"swudelta/internal/tooltest"
 )
 
-func random(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 1))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
-	return b
-}
-
-// edits is a target with everything that divide looks for: moved, repeated,
-// changed and new content, and zeros.
-func edits(old []byte) []byte {
-	k := len(old) / 8
-	return slices.Concat(
-		old[5*k:7*k],          // moved
-		make([]byte, 100<<10), // zeros
-		random(2, k),          // new
-		old[:3*k],
-		make([]byte, 1000),
-		random(2, k), // a repeat of what was new
-		scatter(old[3*k:5*k]),
-	)
-}
-
-// scatter changes one byte in a thousand.
-func scatter(b []byte) []byte {
-	b = bytes.Clone(b)
-	for i := 500; i < len(b); i += 1000 {
-		b[i] ^= 0x55
-	}
-	return b
-}
+var random, edits, scatter = tooltest.Random, tooltest.Edits, tooltest.Scatter
 
 // checkPieces rebuilds the target from the pieces.
 func checkPieces(t *testing.T, old, target []byte, pieces []piece) {
@@ -50,17 +21,17 @@ func checkPieces(t *testing.T, old, target []byte, pieces []piece) {
 		if p.at != len(out) || p.n <= 0 {
 			t.Fatalf("piece %+v, want one at %d", p, len(out))
 		}
-		switch p.from {
-		case fromOld:
+		switch p.kind {
+		case inOld:
 			out = append(out, old[p.off:p.off+p.n]...)
-		case fromZero:
+		case isZero:
 			out = append(out, make([]byte, p.n)...)
-		case fromNew:
+		case repeated:
 			if p.off+p.n > p.at {
 				t.Fatalf("piece %+v repeats what comes later", p)
 			}
 			out = append(out, out[p.off:p.off+p.n]...)
-		case fromPack:
+		case inPack:
 			out = append(out, target[p.at:p.end()]...)
 		}
 	}
@@ -69,9 +40,9 @@ func checkPieces(t *testing.T, old, target []byte, pieces []piece) {
 	}
 }
 
-func count(pieces []piece, from source) int {
+func count(pieces []piece, kind kind) int {
 	return total(pieces, func(p piece) int {
-		if p.from == from {
+		if p.kind == kind {
 			return p.n
 		}
 		return 0
@@ -82,19 +53,19 @@ func TestDivide(t *testing.T) {
 	old := random(1, 4<<20)
 	target := edits(old)
 	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
-	pieces := divide(newIndex(old, nil), target, nil, limits).pieces
+	pieces := divide(NewIndex(old, nil), target, nil, limits).pieces
 	checkPieces(t, old, target, pieces)
 	k := len(old) / 8
 	for _, c := range []struct {
-		from source
+		kind kind
 		want int
-	}{{fromOld, 5 * k}, {fromZero, 100 << 10}, {fromNew, k}, {fromPack, 3*k + 1000}} {
-		if got := count(pieces, c.from); got < c.want-200 || got > c.want+200 {
-			t.Errorf("source %d: got %d bytes, want about %d", c.from, got, c.want)
+	}{{inOld, 5 * k}, {isZero, 100 << 10}, {repeated, k}, {inPack, 3*k + 1000}} {
+		if got := count(pieces, c.kind); got < c.want-200 || got > c.want+200 {
+			t.Errorf("source %d: got %d bytes, want about %d", c.kind, got, c.want)
 		}
 	}
 	for _, p := range pieces {
-		if p.from == fromOld && p.n < limits.copy || p.from == fromZero && p.n < limits.zero || p.from == fromNew && p.n < limits.repeat {
+		if p.kind == inOld && p.n < limits.copy || p.kind == isZero && p.n < limits.zero || p.kind == repeated && p.n < limits.repeat {
 			t.Errorf("piece %+v is too short", p)
 		}
 	}
@@ -118,7 +89,7 @@ func TestDivideDegenerate(t *testing.T) {
 		{"zeros between", make([]byte, 1<<20), bytes.Repeat(append(make([]byte, 20000), 1), 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkPieces(t, c.old, c.target, divide(newIndex(c.old, nil), c.target, nil, limits).pieces)
+			checkPieces(t, c.old, c.target, divide(NewIndex(c.old, nil), c.target, nil, limits).pieces)
 		})
 	}
 }
@@ -143,17 +114,38 @@ func FuzzDivide(f *testing.F) {
 				target = append(target, random(seed, n)...)
 			}
 		}
-		checkPieces(t, old, target, divide(newIndex(old, nil), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}).pieces)
+		checkPieces(t, old, target, divide(NewIndex(old, nil), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}).pieces)
 	})
+}
+
+// testLimits are about those of the stock library.
+func testLimits(pack int) Limits {
+	return Limits{Pack: pack, EntryMemory: 390, PatchMemory: 14 << 20, RangeCost: 8}
+}
+
+// A small change of a large content is not matched with all of it.
+func TestMakePacksSmall(t *testing.T) {
+	old := random(1, 32<<20)
+	target := bytes.Clone(old)
+	const at, n = 20 << 20, 64 << 10
+	copy(target[at:], scatter(old[at:at+n]))
+	d := &division{pieces: []piece{{kind: inOld, n: at}, {kind: inPack, at: at, n: n}, {kind: inOld, at: at + n, n: len(old) - at - n, off: at + n}}}
+	packs := makePacks(NewIndex(old, nil), target, d, newHints(nil, nil), testLimits(78<<20), 1.2)
+	if len(packs) != 1 || packs[0].oldSize() > 8<<20 {
+		t.Fatalf("%d packs, the first with an old side of %d bytes", len(packs), packs[0].oldSize())
+	}
+	if got := overlap(packs[0].ranges, Between(at, at+n)); got < n*9/10 {
+		t.Errorf("%d bytes of what serves it", got)
+	}
 }
 
 func TestMakePacks(t *testing.T) {
 	old := random(1, 8<<20)
 	target := slices.Concat(scatter(old[4<<20:]), random(9, 1<<20), scatter(old[:4<<20]))
-	idx := newIndex(old, nil)
-	pieces := []piece{{from: fromPack, at: 0, n: len(target)}}
+	idx := NewIndex(old, nil)
+	pieces := []piece{{kind: inPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
-		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), budget, 1.2)
+		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), testLimits(budget), 1.2)
 		at := 0
 		covered := 0
 		for i, p := range packs {
@@ -167,7 +159,7 @@ func TestMakePacks(t *testing.T) {
 				at = m.end()
 			}
 			for j, r := range p.ranges {
-				if r.len() <= 0 || r.to > len(old) || j > 0 && r.from <= p.ranges[j-1].to {
+				if r.Len <= 0 || r.End() > len(old) || j > 0 && r.Off <= p.ranges[j-1].End() {
 					t.Errorf("budget %d: pack %d: range %+v", budget, i, r)
 				}
 			}
@@ -187,6 +179,6 @@ func BenchmarkDivide(b *testing.B) {
 	target := edits(old)
 	b.SetBytes(int64(len(old) + len(target)))
 	for b.Loop() {
-		divide(newIndex(old, nil), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
+		divide(NewIndex(old, nil), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
 	}
 }

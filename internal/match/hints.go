@@ -1,45 +1,53 @@
 // SPDX-License-Identifier: MIT
 
-package plan
+package match
 
 import (
-	"bytes"
 	"cmp"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 
-	"swudelta/internal/content"
-	"swudelta/internal/extfs"
 	"swudelta/internal/layout"
 )
 
-// object is something of an image that a release changes but keeps the name of:
+// Object is something of an image that a release changes but keeps the name of:
 // a file, the inode table of a group.
-type object struct {
+type Object struct {
 	name   string
 	pieces []extent // sorted by logical
 }
 
-// extent is where a run of an object lies.
+// extent is where a run of an Object lies.
 type extent struct {
-	logical int // offset in the object
+	logical int // offset in the Object
 	at      int // offset in the image
 	n       int // bytes
 }
 
-// objects returns what a layout names, with offsets moved by base. It leaves
+// Moved returns the object with the offsets in the image moved by n.
+func (o Object) Moved(n int) Object {
+	pieces := make([]extent, len(o.pieces))
+	for i, p := range o.pieces {
+		p.at += n
+		pieces[i] = p
+	}
+	return Object{o.name, pieces}
+}
+
+// Objects returns what a layout names, with offsets moved by base. It leaves
 // out what goes beyond limit bytes.
-func objects(l *layout.Layout, base, limit int) []object {
+func Objects(l *layout.Layout, base, limit int) []Object {
 	if l == nil {
 		return nil
 	}
-	var out []object
+	var out []Object
 	for _, f := range l.Files {
 		if f.Inline {
 			continue
 		}
-		o := object{name: f.Path}
+		o := Object{name: f.Path}
 		for _, p := range f.Pieces {
 			if p.Offset+p.Length <= int64(limit) {
 				o.pieces = append(o.pieces, extent{int(p.Logical), base + int(p.Offset), int(p.Length)})
@@ -60,7 +68,7 @@ func objects(l *layout.Layout, base, limit int) []object {
 		if !ok {
 			i = len(out)
 			regions[name] = i
-			out = append(out, object{name: name})
+			out = append(out, Object{name: name})
 		}
 		out[i].pieces = append(out[i].pieces, extent{int(r.Logical), base + int(r.Offset), int(r.Length)})
 	}
@@ -70,24 +78,24 @@ func objects(l *layout.Layout, base, limit int) []object {
 // hints pairs ranges of the target with ranges of the old side by the names
 // that layouts give them.
 type hints struct {
-	exact, versionless, base map[string]*object // of the old side
+	exact, versionless, base map[string]*Object // of the old side
 	target                   []hint             // sorted by at
 }
 
-// hint is a run of an object of the target.
+// hint is a run of an Object of the target.
 type hint struct {
 	extent
 	name string
 }
 
-func newHints(old, target []object) *hints {
-	h := &hints{exact: map[string]*object{}, versionless: map[string]*object{}, base: map[string]*object{}}
+func newHints(old, target []Object) *hints {
+	h := &hints{exact: map[string]*Object{}, versionless: map[string]*Object{}, base: map[string]*Object{}}
 	for i := range old {
 		o := &old[i]
 		for _, m := range []struct {
-			by  map[string]*object
+			by  map[string]*Object
 			key string
-		}{{h.exact, o.name}, {h.versionless, wildcard(o.name)}, {h.base, wildcard(path.Base(o.name))}} {
+		}{{h.exact, o.name}, {h.versionless, Wildcard(o.name)}, {h.base, Wildcard(path.Base(o.name))}} {
 			if m.by[m.key] == nil {
 				m.by[m.key] = o
 			}
@@ -102,24 +110,27 @@ func newHints(old, target []object) *hints {
 	return h
 }
 
-func wildcard(name string) string { return digits.ReplaceAllString(name, "*") }
+var digits = regexp.MustCompile(`[0-9]+`)
 
-// pair returns the object of the old side that goes with a name of the target:
+// Wildcard returns a name with its numbers, which a release changes, replaced.
+func Wildcard(name string) string { return digits.ReplaceAllString(name, "*") }
+
+// pair returns the Object of the old side that goes with a name of the target:
 // the one with the same name, with the same but for versions, or with the same
 // base name but for versions.
-func (h *hints) pair(name string) *object {
+func (h *hints) pair(name string) *Object {
 	if o := h.exact[name]; o != nil {
 		return o
 	}
-	if o := h.versionless[wildcard(name)]; o != nil {
+	if o := h.versionless[Wildcard(name)]; o != nil {
 		return o
 	}
-	return h.base[wildcard(path.Base(name))]
+	return h.base[Wildcard(path.Base(name))]
 }
 
 // each calls use with the ranges of the old side that go with a range of the
 // target.
-func (h *hints) each(at, n int, use func(span)) {
+func (h *hints) each(at, n int, use func(Range)) {
 	i, _ := slices.BinarySearchFunc(h.target, at, func(t hint, v int) int { return cmp.Compare(t.at, v) })
 	if i > 0 {
 		i-- // the one before may reach into the range
@@ -138,19 +149,19 @@ func (h *hints) each(at, n int, use func(span)) {
 		hi := lo + to - from
 		for _, p := range o.pieces {
 			if a, b := max(p.logical, lo), min(p.logical+p.n, hi); a < b {
-				use(span{p.at + a - p.logical, p.at + b - p.logical})
+				use(Between(p.at+a-p.logical, p.at+b-p.logical))
 			}
 		}
 	}
 }
 
 // inOrder returns material in groups of what belongs together, each in the order that
-// it was made in: an object, or what is of none.
+// it was made in: an Object, or what is of none.
 func (h *hints) inOrder(material []piece) [][]piece {
 	type part struct {
 		piece
-		object  int // where the first run of it lies; of none: less than 0
-		logical int // offset in the object
+		Object  int // where the first run of it lies; of none: less than 0
+		logical int // offset in the Object
 	}
 	first := map[string]int{}
 	for _, t := range h.target {
@@ -172,7 +183,7 @@ func (h *hints) inOrder(material []piece) [][]piece {
 					p.n = min(p.n, t.at-m.at)
 				default:
 					p.n = min(p.n, t.at+t.n-m.at)
-					p.object, p.logical = first[t.name], t.logical+m.at-t.at
+					p.Object, p.logical = first[t.name], t.logical+m.at-t.at
 				}
 			}
 			parts = append(parts, p)
@@ -180,41 +191,20 @@ func (h *hints) inOrder(material []piece) [][]piece {
 		}
 	}
 	key := func(p part) int {
-		if p.object < 0 {
+		if p.Object < 0 {
 			return p.at
 		}
-		return p.object
+		return p.Object
 	}
 	slices.SortStableFunc(parts, func(a, b part) int {
-		return cmp.Or(cmp.Compare(key(a), key(b)), cmp.Compare(a.object, b.object), cmp.Compare(a.logical, b.logical))
+		return cmp.Or(cmp.Compare(key(a), key(b)), cmp.Compare(a.Object, b.Object), cmp.Compare(a.logical, b.logical))
 	})
 	var out [][]piece
 	for i, p := range parts {
-		if i == 0 || p.object != parts[i-1].object {
+		if i == 0 || p.Object != parts[i-1].Object {
 			out = append(out, nil)
 		}
 		out[len(out)-1] = append(out[len(out)-1], p.piece)
 	}
 	return out
-}
-
-// layoutOf returns the layout of a view: the given one, or what the image
-// itself says. A layout is a hint, so an image that cannot be read has none.
-func (m *maker) layoutOf(v *content.View, given map[string]*layout.Layout, side string) *layout.Layout {
-	if l := given[v.Member.Name]; l != nil {
-		if l.Size != int64(len(v.Data)) {
-			m.notef("the layout of %s %q is for an image of %d bytes, not %d: left out", side, v.Member.Name, l.Size, len(v.Data))
-			return nil
-		}
-		return l
-	}
-	if !extfs.Detect(v.Data[:min(len(v.Data), 4096)]) {
-		return nil
-	}
-	l, err := extfs.Scan(bytes.NewReader(v.Data), int64(len(v.Data)), extfs.Options{NoDigests: true})
-	if err != nil {
-		m.notef("%s %q looks like an ext2, ext3 or ext4 image, but: %v", side, v.Member.Name, err)
-		return nil
-	}
-	return l
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package plan
+package match
 
 import (
 	"bytes"
@@ -8,16 +8,15 @@ import (
 	"slices"
 
 	"swudelta/internal/bsdiff"
-	"swudelta/internal/pamz"
 )
 
 // pack is a piece of work for bsdiff: changed material from all over the
 // target, and the old ranges that serve it. The device holds old and new side
 // of a pack in memory while it applies it.
 type pack struct {
-	material []piece // fromPack pieces, in the order in which the pack holds them
-	ranges   []span  // of the old side, sorted, disjoint
-	filler   []span  // parts of ranges that only join others: no match is looked for there
+	material []piece // inPack pieces, in the order in which the pack holds them
+	ranges   []Range // of the old side, sorted, disjoint
+	filler   []Range // parts of ranges that only join others: no match is looked for there
 	load     int     // estimate of the memory that the new side takes, in bytes
 }
 
@@ -31,7 +30,7 @@ func (p *pack) parts(target []byte) [][]byte {
 }
 
 func (p *pack) newSize() int { return total(p.material, pieceLen) }
-func (p *pack) oldSize() int { return total(p.ranges, span.len) }
+func (p *pack) oldSize() int { return total(p.ranges, rangeLen) }
 
 func total[T any](list []T, size func(T) int) int {
 	n := 0
@@ -41,28 +40,34 @@ func total[T any](list []T, size func(T) int) int {
 	return n
 }
 
-// span is a range of bytes.
-type span struct{ from, to int }
+// Range is a half-open range of bytes: [Off, Off+Len).
+type Range struct{ Off, Len int }
 
-func (s span) len() int { return s.to - s.from }
+// End is the offset behind the range.
+func (r Range) End() int { return r.Off + r.Len }
+
+// Between returns the range of the bytes from ... end.
+func Between(from, end int) Range { return Range{from, end - from} }
+
+func rangeLen(r Range) int { return r.Len }
+
+// Total returns how many bytes ranges have together.
+func Total(ranges []Range) int { return total(ranges, rangeLen) }
 
 const (
 	// blockSize is the granularity in which old ranges are chosen, in bytes.
 	blockSize = 4096
-	// rangeCost is what an old range costs in the delta, in bytes, once the item that
-	// names it is compressed: 6 to 8 were measured (doc/engine.md).
-	rangeCost = 8
 	// seamCost is what it costs in the streams of a pack to tear apart what is side by side,
 	// in bytes. With less, orders that promised to save bytes cost some.
 	seamCost = 50
-	// lostWorth is of how many bytes that are lost one is saved if the old side of their
+	// unplacedPerByte is of how many bytes that are unplaced one is saved if the old side of their
 	// pack has all that is unused.
-	lostWorth = 16
-	// clearly is of how much of the bytes that packs save another order must promise to
+	unplacedPerByte = 16
+	// minReorderGain is of how much of the bytes that packs save another order must promise to
 	// save one more: the estimate is a rough one, and favours other orders a little. Real
 	// updates in order promised one in 156 or less, shuffled ones one in 79 to 42.
-	clearly = 110
-	// leastUnused is the shortest range of the old side that may serve what is lost
+	minReorderGain = 110
+	// leastUnused is the shortest range of the old side that may serve what is unplaced
 	// although they have nothing in common, in bytes.
 	leastUnused = 32 << 10
 	// hitWorth is how many bytes of the delta one anchor in common saves: it
@@ -70,9 +75,9 @@ const (
 	hitWorth = 12
 	// hintHits is how many anchors in common a hint of the layout stands for.
 	hintHits = 4
-	// strangeRun is the shortest stretch without an anchor of the old side that
+	// minUnanchored is the shortest stretch without an anchor of the old side that
 	// counts, in bytes.
-	strangeRun = 256
+	minUnanchored = 256
 	// copyRun is the shortest run that both sides of a pack have for which matching
 	// does not need to look, in bytes.
 	copyRun = 4 << 10
@@ -83,17 +88,18 @@ const (
 	// mergeGap is the widest gap, in bytes, that is closed although the old side
 	// grows: it costs the device memory, but no range.
 	mergeGap = 1 << 20
-	// surrounding is how far around what serves a pack more of it may be, in bytes.
-	surrounding = 16 << 10
+	// margin is how far around what serves a pack more of it may be, in bytes.
+	margin = 16 << 10
 )
 
 // makePacks distributes the pieces that need a pack over packs whose old and
 // new side together are likely to take at most budget bytes. Pieces are in the order
 // of the target or in that of the old side, whichever promises more.
-func makePacks(old *index, target []byte, d *division, h *hints, budget int, oldShare float64) []*pack {
+func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldShare float64) []*pack {
+	budget := l.Pack
 	var material []piece
 	for _, p := range d.pieces {
-		if p.from == fromPack {
+		if p.kind == inPack {
 			material = append(material, p)
 		}
 	}
@@ -104,60 +110,60 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 	case len(old.data) == 0:
 		return []*pack{{material: material}}
 	}
-	strange, unused, v := survey(old, target, material, d)
-	for _, s := range strange {
-		load += s.len() / 4
+	unanchored, unused, v := survey(old, target, material, d)
+	for _, s := range unanchored {
+		load += s.Len / 4
 	}
 	// A small pack does not sort everything, nor does the device hold everything for it.
 	budget = min(budget, 4<<20+(1+mostOld)*load)
 	if load+len(old.data) <= budget {
-		return []*pack{{material: material, ranges: []span{{0, len(old.data)}}}}
+		return []*pack{{material: material, ranges: []Range{{0, len(old.data)}}}}
 	}
 	budget -= budget / 20 // for what was not expected
-	a := arrange(h.inOrder(material), v, func(strays [][]unit) { askWeak(old, target, material, strays, v) })
+	a := arrange(h.inOrder(material), v, func(unresolved [][]unit) { voteShortWindows(old, target, material, unresolved, v) })
 	// The device holds the table while it makes packs.
-	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.lost))*pamz.StockItem, budget/2)
+	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.unplaced))*l.EntryMemory, budget/2)
 	n := int(float64(load)*(1+oldShare))/budget + 1
-	if room := budget - pamz.StockBSDiff; room > budget/2 {
+	if room := budget - l.PatchMemory; room > budget/2 {
 		// An old side that is not larger than a new side and the decoders would find room
 		// where these were, in the heap, which keeps it (package pamz, heap).
 		n = max(n, 2*load/room+1)
 	}
-	lost, zeros := withoutZeros(target, a.lost)
-	var gone []span // where lost is
-	for _, p := range lost {
-		gone = append(gone, span{p.at, p.end()})
+	unplaced, zeros := withoutZeros(target, a.unplaced)
+	var unplacedRanges []Range // where unplaced is
+	for _, p := range unplaced {
+		unplacedRanges = append(unplacedRanges, Between(p.at, p.end()))
 	}
-	gone = union(gone)
-	c := newChooser(old, target, d, h)
+	unplacedRanges = Union(unplacedRanges)
+	c := newChooser(old, target, d, h, l.RangeCost)
 	// A smaller pack has no larger old side: the device's heap keeps the room that the
 	// new side of another took.
 	size := load/n + 1
 	// pack makes packs of material in some order, and says about how many bytes of
 	// the delta they save.
-	pack := func(order, lost []piece) (packs []*pack, worth int) {
+	pack := func(order, unplaced []piece) (packs []*pack, worth int) {
 		finish := func(p *pack, served int) {
 			from, to := 0, 0
 			for _, m := range p.material {
-				to += overlap(gone, span{m.at, m.end()})
+				to += overlap(unplacedRanges, Between(m.at, m.end()))
 			}
 			for _, r := range p.ranges {
 				from += overlap(unused, r)
 			}
-			// What is lost comes from what is unused, as far as anyone can tell.
-			found := to / lostWorth * (from >> 10) / (total(unused, span.len)>>10 + 1)
+			// What is unplaced comes from what is unused, as far as anyone can tell.
+			found := to / unplacedPerByte * (from >> 10) / (total(unused, rangeLen)>>10 + 1)
 			worth += served*hitWorth + found - (len(p.ranges)+len(p.material))*seamCost
 			packs = append(packs, p)
 		}
-		for _, p := range split(order, strange, size) {
+		for _, p := range split(order, unanchored, size) {
 			served := 0
 			p.ranges, p.filler, served = c.choose(p.material, budget-max(p.load, size))
 			finish(p, served)
 		}
-		for _, p := range split(lost, strange, size) {
+		for _, p := range split(unplaced, unanchored, size) {
 			room := budget - max(p.load, size)
 			ranges, _, served := c.choose(p.material, room/4)
-			p.ranges = union(append(ranges, within(unused, room-total(ranges, span.len))...))
+			p.ranges = Union(append(ranges, within(unused, room-total(ranges, rangeLen))...))
 			finish(p, served)
 		}
 		if len(packs) == 1 {
@@ -167,14 +173,14 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 		// (package pamz, heap).
 		for _, p := range packs {
 			p.filler = append(p.filler, widen(p.ranges, budget-max(p.load, size)-p.oldSize(), len(old.data))...)
-			slices.SortFunc(p.filler, func(a, b span) int { return a.from - b.from })
+			slices.SortFunc(p.filler, func(a, b Range) int { return a.Off - b.Off })
 		}
 		return packs, worth
 	}
 	best, most := pack(material, nil)
-	if len(a.order)+len(lost) > 0 {
+	if len(a.order)+len(unplaced) > 0 {
 		d.places = a.places
-		if packs, worth := pack(a.order, lost); worth > most+most/clearly {
+		if packs, worth := pack(a.order, unplaced); worth > most+most/minReorderGain {
 			d.zero(zeros)
 			return packs
 		}
@@ -184,15 +190,15 @@ func makePacks(old *index, target []byte, d *division, h *hints, budget int, old
 }
 
 // withoutZeros returns what the material has but for long runs of zeros, and these.
-func withoutZeros(target []byte, material []piece) (rest []piece, zeros []span) {
+func withoutZeros(target []byte, material []piece) (rest []piece, zeros []Range) {
 	for _, m := range material {
 		done := m.at
-		zeroRuns(target[m.at:m.end()], nil, leastMoved, func(at, n int) {
+		zeroRuns(target[m.at:m.end()], nil, minMoved, func(at, n int) {
 			at += m.at
 			if done < at {
 				rest = append(rest, piece{at: done, n: at - done})
 			}
-			zeros = append(zeros, span{at, at + n})
+			zeros = append(zeros, Between(at, at+n))
 			done = at + n
 		})
 		if done < m.end() {
@@ -203,24 +209,24 @@ func withoutZeros(target []byte, material []piece) (rest []piece, zeros []span) 
 }
 
 // within returns as much of the spans as takes at most room bytes.
-func within(spans []span, room int) []span {
-	var out []span
+func within(spans []Range, room int) []Range {
+	var out []Range
 	for _, s := range spans {
-		if s.to = min(s.to, s.from+room); s.len() <= 0 {
+		if s.Len = min(s.Len, room); s.Len <= 0 {
 			break
 		}
 		out = append(out, s)
-		room -= s.len()
+		room -= s.Len
 	}
 	return out
 }
 
 // overlap is how many bytes of s are in spans, which are sorted.
-func overlap(spans []span, s span) int {
+func overlap(spans []Range, s Range) int {
 	n := 0
-	i, _ := slices.BinarySearchFunc(spans, s.from, func(v span, at int) int { return cmp.Compare(v.to, at+1) })
-	for ; i < len(spans) && spans[i].from < s.to; i++ {
-		n += min(spans[i].to, s.to) - max(spans[i].from, s.from)
+	i, _ := slices.BinarySearchFunc(spans, s.Off, func(v Range, at int) int { return cmp.Compare(v.End(), at+1) })
+	for ; i < len(spans) && spans[i].Off < s.End(); i++ {
+		n += min(spans[i].End(), s.End()) - max(spans[i].Off, s.Off)
 	}
 	return n
 }
@@ -230,10 +236,10 @@ func (p *pack) unsorted() []bsdiff.Run {
 	var out []bsdiff.Run
 	base, rest := 0, p.filler
 	for _, r := range p.ranges {
-		for ; len(rest) > 0 && rest[0].to <= r.to; rest = rest[1:] {
-			out = append(out, bsdiff.Run{At: int64(base + rest[0].from - r.from), Len: int64(rest[0].len())})
+		for ; len(rest) > 0 && rest[0].End() <= r.End(); rest = rest[1:] {
+			out = append(out, bsdiff.Run{At: int64(base + rest[0].Off - r.Off), Len: int64(rest[0].Len)})
 		}
-		base += r.len()
+		base += r.Len
 	}
 	return out
 }
@@ -246,11 +252,11 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 		d.eachKnown(m.at, m.end(), func(run piece) {
 			base := 0
 			for _, r := range p.ranges {
-				from, to := max(run.off, r.from), min(run.off+run.n, r.to)
+				from, to := max(run.off, r.Off), min(run.off+run.n, r.End())
 				if from < to {
-					out = append(out, bsdiff.Copy{New: at + run.at - m.at + from - run.off, Old: base + from - r.from, Len: to - from})
+					out = append(out, bsdiff.Copy{New: at + run.at - m.at + from - run.off, Old: base + from - r.Off, Len: to - from})
 				}
-				base += r.len()
+				base += r.Len
 			}
 		})
 		at += m.n
@@ -262,23 +268,23 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 // stretches that have none in common with it, in the order of the target: most of
 // what they hold will be fresh. The others vote for where each unit of the target
 // comes from; unused is what the old side has that nothing comes from, but for zeros.
-func survey(old *index, target []byte, material []piece, d *division) (strange, unused []span, v []votes) {
+func survey(old *Index, target []byte, material []piece, d *division) (unanchored, unused []Range, v []votes) {
 	used := make([]bool, len(old.data)/blockSize+1)
-	use := func(s span) {
-		for b := s.from / blockSize; b*blockSize < s.to; b++ {
+	use := func(s Range) {
+		for b := s.Off / blockSize; b*blockSize < s.End(); b++ {
 			used[b] = true
 		}
 	}
 	for _, p := range d.pieces {
-		if p.from == fromOld {
-			use(span{p.off, p.off + p.n})
+		if p.kind == inOld {
+			use(Between(p.off, p.off+p.n))
 		}
 	}
 	v = make([]votes, len(target)/placeUnit+1)
 	done := 0
 	gap := func(to int) {
-		if to-done >= strangeRun {
-			strange = append(strange, span{done, to})
+		if to-done >= minUnanchored {
+			unanchored = append(unanchored, Between(done, to))
 		}
 	}
 	move := 0 // from the target to the old side, for the latest anchor
@@ -311,7 +317,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 		d.eachKnown(m.at, m.end(), func(run piece) {
 			look(done, run.at)
 			done, move = run.end(), run.off-run.at
-			use(span{run.off, run.off + run.n})
+			use(Between(run.off, run.off+run.n))
 			for at := run.at; at < run.end(); at += placeUnit {
 				v[at/placeUnit].add(move, placeUnit>>anchorBits)
 			}
@@ -319,7 +325,7 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 		look(done, m.end())
 	}
 	for _, z := range old.zeros {
-		for b := (z.from + blockSize - 1) / blockSize; b < z.to/blockSize; b++ {
+		for b := (z.Off + blockSize - 1) / blockSize; b < z.End()/blockSize; b++ {
 			used[b] = true
 		}
 	}
@@ -328,20 +334,20 @@ func survey(old *index, target []byte, material []piece, d *division) (strange, 
 		for b < len(used) && !used[b] && !allZero(old.data[b*blockSize:min((b+1)*blockSize, len(old.data))]) {
 			b++
 		}
-		if s := (span{from * blockSize, min(b*blockSize, len(old.data))}); s.len() >= leastUnused {
+		if s := (Between(from*blockSize, min(b*blockSize, len(old.data)))); s.Len >= leastUnused {
 			unused = append(unused, s)
 		}
 	}
-	return strange, unused, v
+	return unanchored, unused, v
 }
 
 func allZero(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 // split cuts material into packs of the given load: the memory that its new side
 // is expected to take on the device. That of fresh bytes is needed on both sides
-// of a pack, unless they are so long that they leave it, so strangers count five
+// of a pack, unless they are so long that they leave it, so such stretches count five
 // quarters.
-func split(material []piece, strange []span, size int) []*pack {
+func split(material []piece, unanchored []Range, size int) []*pack {
 	if len(material) == 0 {
 		return nil
 	}
@@ -364,17 +370,17 @@ func split(material []piece, strange []span, size int) []*pack {
 		}
 	}
 	for _, m := range material {
-		i, _ := slices.BinarySearchFunc(strange, m.at, func(s span, at int) int { return cmp.Compare(s.to, at+1) })
+		i, _ := slices.BinarySearchFunc(unanchored, m.at, func(s Range, at int) int { return cmp.Compare(s.End(), at+1) })
 		for m.n > 0 {
-			for i < len(strange) && strange[i].to <= m.at {
+			for i < len(unanchored) && unanchored[i].End() <= m.at {
 				i++
 			}
 			next, weight := m.end(), 4
-			if i < len(strange) {
-				if strange[i].from <= m.at {
-					next, weight = min(strange[i].to, next), 5
+			if i < len(unanchored) {
+				if unanchored[i].Off <= m.at {
+					next, weight = min(unanchored[i].End(), next), 5
 				} else {
-					next = min(strange[i].from, next)
+					next = min(unanchored[i].Off, next)
 				}
 			}
 			add(piece{at: m.at, n: next - m.at}, weight)
@@ -386,13 +392,14 @@ func split(material []piece, strange []span, size int) []*pack {
 
 // chooser finds the ranges of the old side that serve material.
 type chooser struct {
-	old      *index
-	target   []byte
-	division *division
-	hints    *hints
-	votes    []int32 // by block: how many anchors could be taken from there
-	hits     []int32 // by block: how many are
-	hinted   []int32 // by block: how many hints stand for
+	rangeCost int // bytes of the delta for each range
+	old       *Index
+	target    []byte
+	division  *division
+	hints     *hints
+	votes     []int32 // by block: how many anchors could be taken from there
+	hits      []int32 // by block: how many are
+	hinted    []int32 // by block: how many hints stand for
 
 	// The blocks that each anchor could be taken from, those of all anchors end to
 	// end.
@@ -404,9 +411,9 @@ type chooser struct {
 // anchors it stands for.
 type found struct{ first, weight int32 }
 
-func newChooser(old *index, target []byte, d *division, h *hints) *chooser {
+func newChooser(old *Index, target []byte, d *division, h *hints, rangeCost int) *chooser {
 	n := (len(old.data) + blockSize - 1) / blockSize
-	return &chooser{old: old, target: target, division: d, hints: h, votes: make([]int32, n), hits: make([]int32, n), hinted: make([]int32, n)}
+	return &chooser{rangeCost: rangeCost, old: old, target: target, division: d, hints: h, votes: make([]int32, n), hits: make([]int32, n), hinted: make([]int32, n)}
 }
 
 // look looks for the anchors of a range of the target that have zeros zero bits.
@@ -429,7 +436,7 @@ func (c *chooser) look(from, to, zeros int) {
 
 // choose returns ranges of at most budget bytes together, what parts of them only
 // join others, and how many anchors they serve.
-func (c *chooser) choose(material []piece, budget int) (ranges, filler []span, served int) {
+func (c *chooser) choose(material []piece, budget int) (ranges, filler []Range, served int) {
 	clear(c.votes)
 	clear(c.hits)
 	clear(c.hinted)
@@ -468,29 +475,29 @@ func (c *chooser) choose(material []piece, budget int) (ranges, filler []span, s
 	for _, m := range material {
 		c.hints.each(m.at, m.n, c.hint)
 		c.division.eachPlace(m.at, m.end(), func(p piece) {
-			c.hint(span{max(p.off, 0), min(p.off+p.n, len(c.old.data))})
+			c.hint(Between(max(p.off, 0), min(p.off+p.n, len(c.old.data))))
 		})
 	}
 	return c.ranges(budget)
 }
 
 // hint says that a range of the old side is likely to serve.
-func (c *chooser) hint(s span) {
-	for b := s.from / blockSize; b*blockSize < s.to; b++ {
+func (c *chooser) hint(s Range) {
+	for b := s.Off / blockSize; b*blockSize < s.End(); b++ {
 		c.hinted[b] += hintHits
 	}
 }
 
 // run is a candidate for a range.
 type run struct {
-	span
+	Range
 	anchors int
 	hits    int // anchors, and what hints stand for
 }
 
 // ranges turns blocks with hits into ranges, best ones first, until the budget
 // is used up.
-func (c *chooser) ranges(budget int) (ranges, filler []span, served int) {
+func (c *chooser) ranges(budget int) (ranges, filler []Range, served int) {
 	var runs []run
 	size := len(c.old.data)
 	for b := range c.hits {
@@ -500,80 +507,80 @@ func (c *chooser) ranges(budget int) (ranges, filler []span, served int) {
 			continue
 		}
 		// A block's neighbours are likely to hold the rest of what was found in it.
-		s := span{max((b-1)*blockSize, 0), min((b+2)*blockSize, size)}
+		s := Between(max((b-1)*blockSize, 0), min((b+2)*blockSize, size))
 		if hits < 4 {
-			s = span{b * blockSize, min((b+1)*blockSize, size)}
+			s = Between(b*blockSize, min((b+1)*blockSize, size))
 		}
-		if k := len(runs); k > 0 && s.from-runs[k-1].to <= 2*blockSize {
-			runs[k-1].to = max(runs[k-1].to, s.to)
+		if k := len(runs); k > 0 && s.Off-runs[k-1].End() <= 2*blockSize {
+			runs[k-1].Range = Between(runs[k-1].Off, max(runs[k-1].End(), s.End()))
 			runs[k-1].hits += hits
 			runs[k-1].anchors += anchors
 			continue
 		}
 		runs = append(runs, run{s, anchors, hits})
 	}
-	runs = slices.DeleteFunc(runs, func(r run) bool { return r.hits*hitWorth < rangeCost })
+	runs = slices.DeleteFunc(runs, func(r run) bool { return r.hits*hitWorth < c.rangeCost })
 	slices.SortFunc(runs, func(a, b run) int {
-		if c := cmp.Compare(b.hits*a.len(), a.hits*b.len()); c != 0 { // hits per byte
+		if c := cmp.Compare(b.hits*a.Len, a.hits*b.Len); c != 0 { // hits per byte
 			return c
 		}
-		return a.from - b.from
+		return a.Off - b.Off
 	})
 	used, n := 0, 0
-	for n < len(runs) && used+runs[n].len() <= budget {
-		used += runs[n].len()
+	for n < len(runs) && used+runs[n].Len <= budget {
+		used += runs[n].Len
 		n++
 	}
-	spans := make([]span, 0, n)
+	spans := make([]Range, 0, n)
 	for _, r := range runs[:n] {
-		spans = append(spans, r.span)
+		spans = append(spans, r.Range)
 		served += r.anchors
 	}
-	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
-	ranges = mergeSpans(slices.Clone(spans), budget-used, mergeGap)
+	slices.SortFunc(spans, func(a, b Range) int { return a.Off - b.Off })
+	ranges = Merge(slices.Clone(spans), budget-used, mergeGap)
 	return ranges, gaps(ranges, spans), served
 }
 
 // widen makes ranges of a side of size bytes longer by up to n bytes together, and
 // returns what it has added.
-func widen(ranges []span, n, size int) (added []span) {
+func widen(ranges []Range, n, size int) (added []Range) {
 	for i := len(ranges) - 1; i >= 0 && n > 0; i-- {
 		r := &ranges[i]
-		if more := min(n, size-r.to); more > 0 {
-			added = append(added, span{r.to, r.to + more})
-			r.to, n = r.to+more, n-more
+		if more := min(n, size-r.End()); more > 0 {
+			added = append(added, Between(r.End(), r.End()+more))
+			r.Len, n = r.Len+more, n-more
 		}
-		size = r.from
+		size = r.Off
 	}
 	slices.Reverse(added)
 	return added
 }
 
-// gaps returns what spans and their surroundings leave of ranges, which cover
+// gaps returns what spans and their contextRanges leave of ranges, which cover
 // them; both are sorted.
-func gaps(ranges, spans []span) []span {
-	var out []span
+func gaps(ranges, spans []Range) []Range {
+	var out []Range
 	for _, r := range ranges {
-		for ; len(spans) > 0 && spans[0].to <= r.to; spans = spans[1:] {
-			if s := (span{r.from, spans[0].from - surrounding}); s.len() > 0 {
+		for ; len(spans) > 0 && spans[0].End() <= r.End(); spans = spans[1:] {
+			if s := (Between(r.Off, spans[0].Off-margin)); s.Len > 0 {
 				out = append(out, s)
 			}
-			r.from = spans[0].to + surrounding
+			r = Between(spans[0].End()+margin, r.End())
 		}
 	}
 	return out
 }
 
-// mergeSpans closes gaps between sorted spans, narrow ones first, as long as they
+// Merge closes gaps between sorted spans, narrow ones first, as long as they
 // are no wider than widest and take no more than room bytes together.
-func mergeSpans(s []span, room, widest int) []span {
+func Merge(s []Range, room, widest int) []Range {
 	if len(s) < 2 {
 		return s
 	}
 	type gap struct{ i, n int }
 	gaps := make([]gap, 0, len(s)-1)
 	for i := 1; i < len(s); i++ {
-		gaps = append(gaps, gap{i, s[i].from - s[i-1].to})
+		gaps = append(gaps, gap{i, s[i].Off - s[i-1].End()})
 	}
 	slices.SortFunc(gaps, func(a, b gap) int {
 		return cmp.Or(a.n-b.n, a.i-b.i)
@@ -589,9 +596,24 @@ func mergeSpans(s []span, room, widest int) []span {
 	out := s[:1:1]
 	for i := 1; i < len(s); i++ {
 		if closed[i] {
-			out[len(out)-1].to = s[i].to
+			k := len(out) - 1
+			out[k] = Between(out[k].Off, s[i].End())
 		} else {
 			out = append(out, s[i])
+		}
+	}
+	return out
+}
+
+// Union sorts spans and joins those that touch each other.
+func Union(s []Range) []Range {
+	slices.SortFunc(s, func(a, b Range) int { return a.Off - b.Off })
+	var out []Range
+	for _, v := range s {
+		if k := len(out) - 1; k >= 0 && v.Off <= out[k].End() {
+			out[k] = Between(out[k].Off, max(out[k].End(), v.End()))
+		} else if v.Len > 0 {
+			out = append(out, v)
 		}
 	}
 	return out

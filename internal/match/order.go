@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package plan
+package match
 
 import (
 	"cmp"
@@ -12,17 +12,17 @@ const (
 	// placeUnit is the granularity in which the place of material is looked for, in
 	// bytes.
 	placeUnit = 4 << 10
-	// nearby is by how much moves may differ that count as one, in bytes.
-	nearby = 1 << 20
-	// leastMoved is the least that is worth being put elsewhere, in bytes.
-	leastMoved = 4 << 10
-	// moveCost is how many more anchors must speak for another move before material
+	// displacementSlack is by how much moves may differ that count as one, in bytes.
+	displacementSlack = 1 << 20
+	// minMoved is the least that is worth being put elsewhere, in bytes.
+	minMoved = 4 << 10
+	// displacementCost is how many more anchors must speak for another move before material
 	// is put elsewhere. Of 1 to 24, this and 24 made the smallest deltas of shuffled images.
-	moveCost = 12
+	displacementCost = 12
 	// gapCost is the same where material is torn apart anyway.
 	gapCost = 1
-	// mostMoves is how many moves are pursued at a time.
-	mostMoves = 16
+	// maxStates is how many moves are pursued at a time.
+	maxStates = 16
 )
 
 // vote is by how much material has moved in the opinion of n anchors: its offset in
@@ -40,7 +40,7 @@ type votes [3]vote
 func (v *votes) add(move int, n int32) {
 	free, least := 0, int32(math.MaxInt32)
 	for i := range v {
-		if v[i].n > 0 && near(v[i].move, move) {
+		if v[i].n > 0 && sameDisplacement(v[i].move, move) {
 			v[i].n += n
 			return
 		}
@@ -57,7 +57,7 @@ func (v *votes) add(move int, n int32) {
 	}
 }
 
-func near(a, b int) bool { return a-b < nearby && b-a < nearby }
+func sameDisplacement(a, b int) bool { return a-b < displacementSlack && b-a < displacementSlack }
 
 // unit is a piece of material that lies in one placeUnit of the target.
 type unit struct {
@@ -69,16 +69,16 @@ type unit struct {
 
 // arrangement is another order of material.
 type arrangement struct {
-	order  []piece // that of the old side
-	lost   []piece // what nobody knows the place of
-	places []piece // where order lies in the old side (off), in the order of the target
+	order    []piece // that of the old side
+	unplaced []piece // what nobody knows the place of
+	places   []piece // where order lies in the old side (off), in the order of the target
 }
 
 // arrange returns material in the order in which the old side has it, but for what is
-// lost: long stretches that nobody knows the place of, between others that do not
+// unplaced: long stretches that nobody knows the place of, between others that do not
 // belong together. The material comes in groups of what does. ask asks more voters
-// about what may be lost.
-func arrange(groups [][]piece, v []votes, ask func(strays [][]unit)) (a arrangement) {
+// about what may be unplaced.
+func arrange(groups [][]piece, v []votes, ask func(unresolved [][]unit)) (a arrangement) {
 	var units []unit
 	for _, group := range groups {
 		follows := false
@@ -91,14 +91,14 @@ func arrange(groups [][]piece, v []votes, ask func(strays [][]unit)) (a arrangem
 			}
 		}
 	}
-	found, strays := segments(units, v)
-	ask(strays)
-	for _, s := range strays {
-		more, lost := segments(s, v)
+	found, unresolved := segments(units, v)
+	ask(unresolved)
+	for _, s := range unresolved {
+		more, unplaced := segments(s, v)
 		found = append(found, more...)
-		for _, l := range lost {
+		for _, l := range unplaced {
 			for _, u := range l {
-				a.lost = append(a.lost, u.piece)
+				a.unplaced = append(a.unplaced, u.piece)
 			}
 		}
 	}
@@ -110,35 +110,35 @@ func arrange(groups [][]piece, v []votes, ask func(strays [][]unit)) (a arrangem
 	}
 	slices.SortFunc(a.places, func(a, b piece) int { return cmp.Compare(a.at, b.at) })
 	// What lies side by side in both is not torn apart.
-	var runs []span // of places
+	var runs []Range // of places
 	for i, p := range a.places {
-		if k := len(runs) - 1; k >= 0 && a.places[i-1].end() == p.at && near(a.places[i-1].off-a.places[i-1].at, p.off-p.at) {
-			runs[k].to = i + 1
+		if k := len(runs) - 1; k >= 0 && a.places[i-1].end() == p.at && sameDisplacement(a.places[i-1].off-a.places[i-1].at, p.off-p.at) {
+			runs[k].Len++
 		} else {
-			runs = append(runs, span{i, i + 1})
+			runs = append(runs, Between(i, i+1))
 		}
 	}
-	byPlace := func(x, y span) int { return cmp.Compare(a.places[x.from].off, a.places[y.from].off) }
-	if len(a.lost) == 0 && slices.IsSortedFunc(runs, byPlace) {
+	byPlace := func(x, y Range) int { return cmp.Compare(a.places[x.Off].off, a.places[y.Off].off) }
+	if len(a.unplaced) == 0 && slices.IsSortedFunc(runs, byPlace) {
 		return arrangement{}
 	}
 	slices.SortStableFunc(runs, byPlace)
 	for _, r := range runs {
-		for _, p := range a.places[r.from:r.to] {
+		for _, p := range a.places[r.Off:r.End()] {
 			a.order = append(a.order, piece{at: p.at, n: p.n})
 		}
 	}
-	a.order, a.lost = joined(a.order), joined(a.lost)
+	a.order, a.unplaced = joined(a.order), joined(a.unplaced)
 	return a
 }
 
-// segments cuts units into those that have moved together, and strays: stretches of
-// at least leastMoved bytes between them that nobody knows the place of.
-func segments(units []unit, v []votes) (found, strays [][]unit) {
-	done := 0 // end of what is in found or strays
-	// stray deals with what nobody knows between done and to, and returns where what
+// segments cuts units into those that have moved together, and unresolved: stretches of
+// at least minMoved bytes between them that nobody knows the place of.
+func segments(units []unit, v []votes) (found, unresolved [][]unit) {
+	done := 0 // end of what is in found or unresolved
+	// resolve deals with what nobody knows between done and to, and returns where what
 	// comes next begins.
-	stray := func(to int) int {
+	resolve := func(to int) int {
 		s := units[done:to]
 		size := 0
 		for _, u := range s {
@@ -147,8 +147,8 @@ func segments(units []unit, v []votes) (found, strays [][]unit) {
 		k := len(found) - 1
 		switch {
 		case len(s) == 0:
-		case size >= leastMoved || k < 0 && to == len(units):
-			strays = append(strays, s)
+		case size >= minMoved || k < 0 && to == len(units):
+			unresolved = append(unresolved, s)
 		case k < 0:
 			for i := range s {
 				s[i].move = units[to].move
@@ -163,41 +163,41 @@ func segments(units []unit, v []votes) (found, strays [][]unit) {
 		return to
 	}
 	for _, s := range moves(units, v) {
-		first := slices.IndexFunc(units[s.from:s.to], func(u unit) bool { return u.known })
+		first := slices.IndexFunc(units[s.Off:s.End()], func(u unit) bool { return u.known })
 		if first < 0 {
 			continue
 		}
-		last := s.to - 1
+		last := s.End() - 1
 		for !units[last].known {
 			last--
 		}
-		begin := stray(s.from + first)
+		begin := resolve(s.Off + first)
 		found = append(found, units[begin:last+1])
 		done = last + 1
 	}
-	stray(len(units))
-	return found, strays
+	resolve(len(units))
+	return found, unresolved
 }
 
 // moves says by how much each unit has most likely moved: as most anchors say, but that
 // each change costs some. It returns the ranges of units without a change.
-func moves(units []unit, v []votes) []span {
+func moves(units []unit, v []votes) []Range {
 	type state struct {
 		move   int
 		score  int32
-		from   int // index of the state of the unit before
+		prev   int // index of the state of the unit before
 		known  bool
 		begins bool // another move than that of from
 	}
-	const nowhere = math.MaxInt / 2
+	const noDisplacement = math.MaxInt / 2
 	columns := make([][]state, len(units))
-	before := []state{{move: nowhere}} // best first
+	before := []state{{move: noDisplacement}} // best first
 	for i, u := range units {
 		cost := int32(gapCost)
 		if u.follows {
-			cost = moveCost
+			cost = displacementCost
 		}
-		if before[0].move == nowhere {
+		if before[0].move == noDisplacement {
 			cost = 0
 		}
 		other := before[0].score - cost
@@ -207,9 +207,9 @@ func moves(units []unit, v []votes) []span {
 			if s.score <= other && k > 0 {
 				break
 			}
-			s.from, s.known, s.begins = k, false, false
+			s.prev, s.known, s.begins = k, false, false
 			for j := range here {
-				if h := &here[j]; h.n > 0 && near(h.move, s.move) {
+				if h := &here[j]; h.n > 0 && sameDisplacement(h.move, s.move) {
 					s.move, s.known = h.move, true
 					s.score += h.n
 					h.n = 0
@@ -223,19 +223,19 @@ func moves(units []unit, v []votes) []span {
 			}
 		}
 		slices.SortStableFunc(column, func(a, b state) int { return cmp.Compare(b.score, a.score) })
-		column = column[:min(len(column), mostMoves)]
+		column = column[:min(len(column), maxStates)]
 		columns[i], before = column, column
 	}
-	var out []span
+	var out []Range
 	to, best := len(units), 0
 	for i := len(units) - 1; i >= 0; i-- {
 		s := columns[i][best]
 		units[i].move, units[i].known = s.move, s.known
 		if s.begins || i == 0 {
-			out = append(out, span{i, to})
+			out = append(out, Between(i, to))
 			to = i
 		}
-		best = s.from
+		best = s.prev
 	}
 	slices.Reverse(out)
 	return out

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+
+// Package stock writes deltas for devices with the unmodified delta processor of
+// generation 1.0: PAMZ version 0, little endian. All that is special to that library is
+// here: recipes with at most 255 parameters and numbers below 2^31, tables that it
+// keeps in memory, sources that can be read forward only, a pipe that must not be
+// emptied, no working dictionary, malloc's habits (in package pamz, so far).
+package stock
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/content"
+	"swudelta/internal/device"
+	"swudelta/internal/digest"
+	"swudelta/internal/match"
+	"swudelta/internal/pamz"
+)
+
+const (
+	// processMemory is what a process needs to apply any delta with the stock
+	// library, beyond the two sides of a pack, in bytes.
+	processMemory = 18 << 20
+	// maxNumber is the greatest number that the stock library takes in region,
+	// all_zero and zstd_compression.
+	maxNumber = math.MaxInt32
+	// maxWindow is the widest window that the library's decoder takes.
+	maxWindow = 1 << 27
+	// rangeCost is what an old range costs in the delta, in bytes, once the item that
+	// names it is compressed: 6 to 8 were measured (doc/engine.md).
+	rangeCost = 8
+)
+
+// Options are what a device needs.
+type Options struct {
+	Zstd *codec.Zstd // the device's
+	// Workers is how many blocks are compressed at a time. It does not change the
+	// delta. Default: the number of processors.
+	Workers int
+	// Scratch returns an unnamed temporary file.
+	Scratch func() (*os.File, error)
+	// MaxRegion is the greatest offset and length of a region, in bytes. Default, and at
+	// most: what the library takes.
+	MaxRegion int64
+}
+
+// Device is a device with the stock library. It implements device.Device.
+type Device struct{ Options }
+
+// New returns a device.
+func New(o Options) *Device {
+	if o.MaxRegion == 0 {
+		o.MaxRegion = maxNumber
+	}
+	return &Device{o}
+}
+
+// Codecs returns what the library undoes, gzip and zstd, and makes: zstd at the canonical level.
+func (d *Device) Codecs() device.Codecs {
+	return device.Codecs{
+		MaxWindow: maxWindow,
+		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){
+			codec.KindZstd: func(w io.Writer) (io.WriteCloser, error) {
+				return d.Zstd.NewCanonicalWriter(w, codec.CanonicalLevel)
+			},
+		},
+	}
+}
+
+// Reach is what two regions cover: the second begins where the first ends, at the greatest
+// offset.
+func (d *Device) Reach() int64 { return 2 * d.MaxRegion }
+
+// Limits returns the limits for a process with that much memory. Runs of 64 KiB and more cost
+// hardly more as entries of the table than in packs (7 bytes), and neither memory nor
+// temporary space; with 512 KiB the device needs a fifth more temporary space.
+func (d *Device) Limits(memory int64) match.Limits {
+	return match.Limits{
+		Pack: int(min(memory-processMemory, math.MaxInt)), Run: 64 << 10, Zeros: 128 << 10, Repeat: 8 << 10,
+		EntryMemory: pamz.StockItem, PatchMemory: pamz.StockBSDiff, RangeCost: rangeCost,
+	}
+}
+
+// Write returns the delta as a file.
+func (d *Device) Write(delta *device.Delta) ([]byte, error) {
+	diff := &pamz.Diff{
+		TargetLength: delta.Target, TargetSHA256: delta.TargetSHA256,
+		SourceLength: delta.Source.Size, SourceSHA256: delta.SourceSHA256,
+	}
+	for _, m := range delta.Members {
+		item, err := d.member(delta, m)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		alone, err := encode(item.Length, item.SHA256, delta.Source.Size, item)
+		if err != nil {
+			return nil, err
+		}
+		m.Cost = alone.Length
+		diff.Chunks = append(diff.Chunks, item)
+	}
+	var out bytes.Buffer
+	err := pamz.Encode(&out, diff)
+	return out.Bytes(), err
+}
+
+// member returns the chunk that makes a member.
+func (d *Device) member(delta *device.Delta, m *device.Member) (*pamz.Item, error) {
+	switch {
+	case m.Copy != nil:
+		return pamz.NewItem(m.Size, m.SHA256, pamz.CopySource(m.Copy.Off)), nil
+	case m.Image == nil:
+		return pamz.NewItem(m.Size, m.SHA256, pamz.Remainder(m.Literal)), nil
+	}
+	image, err := d.image(delta, m)
+	if err != nil || m.Kind == codec.KindPlain {
+		return image, err
+	}
+	// The library ignores the version of zstd, major and minor.
+	return pamz.NewItem(m.Size, m.SHA256, pamz.ZstdCompression(image, 1, 5, codec.CanonicalLevel)), nil
+}
+
+// Try holds a delta against the rules of the library, and applies it.
+func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer) (device.Cost, error) {
+	return device.Try(delta, pamz.Profile10, source, pamz.ApplyOptions{
+		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
+		Scratch:   d.Scratch,
+		SourceSum: sourceSum,
+	})
+}
+
+func (d *Device) workers() int {
+	if d.Workers > 0 {
+		return d.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}

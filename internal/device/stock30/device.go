@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+
+package stock30
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"math/bits"
+	"os"
+	"runtime/debug"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/content"
+	"swudelta/internal/device"
+	"swudelta/internal/digest"
+	"swudelta/internal/match"
+	"swudelta/internal/pamz"
+)
+
+const (
+	// processMemory is what a process needs beside the sides of a pack, in bytes: taken
+	// over from generation 1.0.
+	processMemory = 18 << 20
+	// maxWindow is the widest window that the library's decoder takes.
+	maxWindow = 1 << 27
+	// rangeCost is what an old range counts when packs are made, in bytes: that of generation
+	// 1.0. An item costs more here (ItemCost).
+	rangeCost = 8
+)
+
+// Config is what a device needs.
+type Config struct {
+	Zstd *codec.Zstd // compresses what the delta carries
+	Zlib *codec.Zlib // makes what the device makes
+	// Scratch returns an unnamed temporary file.
+	Scratch func() (*os.File, error)
+}
+
+// Device is a device with the stock library of generation 3.0. It implements
+// device.Device.
+type Device struct{ Config }
+
+// New returns a device.
+func New(c Config) *Device { return &Device{c} }
+
+// Codecs returns what the library undoes, gzip and zstd, and makes: canonical gzip.
+func (d *Device) Codecs() device.Codecs {
+	return device.Codecs{
+		MaxWindow:   maxWindow,
+		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){codec.KindGzip: d.Zlib.NewCanonicalWriter},
+	}
+}
+
+// Reach has no limit.
+func (d *Device) Reach() int64 { return math.MaxInt64 }
+
+// Limits are those of generation 1.0.
+func (d *Device) Limits(memory int64) match.Limits {
+	return match.Limits{
+		Pack: int(min(memory-processMemory, math.MaxInt)), Run: 64 << 10, Zeros: 128 << 10, Repeat: 8 << 10,
+		EntryMemory: pamz.StockItem, PatchMemory: pamz.StockBSDiff, RangeCost: rangeCost,
+	}
+}
+
+// Write returns the delta as a PAMZ file of version 2.
+func (d *Device) Write(delta *device.Delta) ([]byte, error) {
+	diff := func(length int64, sum digest.SHA256, chunks ...*pamz.Item) *pamz.Diff {
+		return &pamz.Diff{
+			Version: 2, Order: pamz.BigEndian, TargetLength: length, TargetSHA256: sum,
+			SourceLength: delta.Source.Size, SourceSHA256: delta.SourceSHA256, Chunks: chunks,
+		}
+	}
+	w := NewWriter(Options{Zstd: d.Zstd, Level: device.ZstdLevel(delta.Effort), Window: bits.Len(maxWindow) - 1, Note: delta.Explain})
+	var chunks []*pamz.Item
+	for _, m := range delta.Members {
+		item, err := d.member(w, delta, m)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		alone := digest.NewWriter(io.Discard)
+		if err := pamz.Encode(alone, diff(item.Length, item.SHA256, item)); err != nil {
+			return nil, err
+		}
+		m.Cost = alone.Len()
+		chunks = append(chunks, item)
+	}
+	var out bytes.Buffer
+	err := pamz.Encode(&out, diff(delta.Target, delta.TargetSHA256, chunks...))
+	return out.Bytes(), err
+}
+
+// member returns the chunk that makes a member.
+func (d *Device) member(w *Writer, delta *device.Delta, m *device.Member) (*pamz.Item, error) {
+	switch {
+	case m.Copy != nil:
+		return pamz.NewItem(m.Size, m.SHA256, pamz.CopySource(m.Copy.Off)), nil
+	case m.Image == nil:
+		return pamz.NewItem(m.Size, m.SHA256, pamz.Remainder(m.Literal)), nil
+	}
+	debug.FreeOSMemory() // zstd takes much, which Go's collector does not know about
+	im, err := imageOf(delta, m)
+	if err != nil {
+		return nil, err
+	}
+	image, err := w.Image(im)
+	if err != nil {
+		return nil, err
+	}
+	return Member(image, m.Kind, m.Size, m.SHA256)
+}
+
+// imageOf returns what a match says in terms of this package.
+func imageOf(delta *device.Delta, m *device.Member) (*Image, error) {
+	from := m.Image
+	im := &Image{Data: from.Target, SHA256: m.Content, Old: &Side{Data: from.Old}, Fresh: from.Fresh}
+	for _, p := range m.Parts {
+		part := Part{Stored: p.Range, Kind: p.Kind, Size: p.Size}
+		if p.Kind != codec.KindPlain {
+			sum, n, err := digest.SumReader(delta.Source.Section(p.Range))
+			if err == nil && n != p.Len {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return nil, err
+			}
+			part.SHA256 = sum
+		}
+		im.Old.Parts = append(im.Old.Parts, part)
+	}
+	// Old content between ranges of the dictionary costs the device memory, and the delta
+	// nothing; a range does.
+	limit := min(match.MaxContext, delta.Limits.Pack/3, maxWindow-len(from.Fresh))
+	context := match.ContextRanges(from.Sites, limit)
+	im.Near = ranges(match.Merge(context, limit-match.Total(context), limit))
+	for _, p := range from.Packs {
+		if len(p.New) > 0 {
+			im.Packs = append(im.Packs, Pack{Patch: p.Patch, Ranges: ranges(p.Ranges), New: p.New, Fresh: wide(p.Fresh)})
+		}
+	}
+	for _, e := range from.Entries {
+		im.Entries = append(im.Entries, Entry{Len: int64(e.Len), Off: int64(e.Off), Zero: e.Zero})
+	}
+	return im, nil
+}
+
+func wide(r match.Range) Range { return Range{Off: int64(r.Off), Len: int64(r.Len)} }
+
+func ranges(list []match.Range) []Range {
+	out := make([]Range, len(list))
+	for i, r := range list {
+		out[i] = wide(r)
+	}
+	return out
+}
+
+// Try holds a delta against the rules of the library, and applies it. The library itself
+// verifies nothing.
+func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer) (device.Cost, error) {
+	return device.Try(delta, pamz.Profile30, source, pamz.ApplyOptions{
+		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
+		Zlib:      func() (*codec.Zlib, error) { return d.Zlib, nil },
+		Scratch:   d.Scratch,
+		SourceSum: sourceSum,
+	})
+}

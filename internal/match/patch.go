@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+
+package match
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+
+	"swudelta/internal/bsdiff"
+)
+
+// parallel runs work(0) ... work(n-1), workers at a time, and returns all
+// errors, joined in the order of the index.
+func parallel(n, workers int, work func(int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, max(workers, 1))
+	for i := range n {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			errs[i] = work(i)
+			<-slots
+		}()
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// madePack is a pack with its patch.
+type madePack struct {
+	*pack
+	patch   []byte  // encoded
+	fresh   []byte  // stands behind the old ranges
+	direct  []piece // long runs of fresh bytes, which the table takes
+	freshAt int     // where fresh lies among all fresh bytes; what is direct follows
+	sites   []Site  // where they are inserted
+	sizes   bsdiff.Sizes
+	known   int // bytes of copies that needed no matching
+}
+
+func pieceLen(p piece) int { return p.n }
+
+// matchPacks makes the packs that fit the device and finds their patches.
+func (f *finder) matchPacks() ([]*madePack, error) {
+	packs := makePacks(f.old.Index, f.target, f.division, f.hints, f.Limits, f.Effort.OldShare)
+	made := make([][]*madePack, len(packs))
+	n := f.packWorkers(packs)
+	spaces := make(chan *workspace, n) // one for each worker
+	for range n {
+		spaces <- &workspace{}
+	}
+	err := parallel(len(packs), n, func(i int) error {
+		w := <-spaces
+		defer func() { spaces <- w }()
+		k, err := w.match(packs[i], f.Pack, f)
+		if k != nil || err != nil {
+			made[i] = append(made[i], k)
+			return err
+		}
+		// There are more fresh bytes than expected. With half of the material each
+		// there is room for all that can be fresh.
+		c := newChooser(f.old.Index, f.target, f.division, f.hints, f.RangeCost)
+		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
+			half.ranges, half.filler, _ = c.choose(half.material, max(f.Pack-2*half.newSize(), 0))
+			k, err := w.match(half, math.MaxInt, f)
+			if err != nil {
+				return err
+			}
+			made[i] = append(made[i], k)
+		}
+		return nil
+	})
+	return slices.Concat(made...), err
+}
+
+// directRuns are lengths, in bytes, from which on a run of fresh bytes is not
+// part of its pack. It costs an entry of the table, and saves the device the
+// memory for it twice, on both sides of the patch.
+var directRuns = []int{64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10}
+
+// workspace is memory that is used for one pack after the other.
+type workspace struct {
+	from, to []byte // the sides of the pack
+	diff     bsdiff.Workspace
+}
+
+// match finds the patch of a pack. It returns nil if a device with budget bytes
+// for both sides cannot apply it.
+func (w *workspace) match(p *pack, budget int, f *finder) (*madePack, error) {
+	from, to := slices.Grow(w.from[:0], p.oldSize()), slices.Grow(w.to[:0], p.newSize())
+	for _, r := range p.ranges {
+		from = append(from, f.old.Data[r.Off:r.End()]...)
+	}
+	for _, part := range p.parts(f.target) {
+		to = append(to, part...)
+	}
+	w.from, w.to = from, to
+	known := p.copies(f.division)
+	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: f.Effort.Patch})
+	sites := insertions(whole, p.ranges, bsdiff.FreshRun)
+	for _, least := range directRuns {
+		patch, runs := whole.CutFresh(least)
+		patch, fresh := patch.MoveFresh(int64(len(from)), bsdiff.FreshRun)
+		if int64(len(from)+len(fresh))+patch.NewSize() > int64(budget) {
+			continue
+		}
+		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, sites: sites, known: total(known, func(c bsdiff.Copy) int { return c.Len })}
+		k.material, k.direct = cutRuns(p.material, runs)
+		whole = nil // it is large
+		var encoded bytes.Buffer
+		var err error
+		k.sizes, err = patch.Encode(&encoded, f.compress)
+		k.patch = encoded.Bytes()
+		return k, err
+	}
+	return nil, nil
+}
+
+// cutRuns cuts runs, which are in offsets of the pieces end to end, out of the
+// pieces.
+func cutRuns(pieces []piece, runs []bsdiff.Run) (rest, cut []piece) {
+	at := 0 // of the piece
+	for _, p := range pieces {
+		end := at + p.n
+		for len(runs) > 0 && int(runs[0].At) < end {
+			// The part of the run that lies in this piece.
+			from, to := max(int(runs[0].At), at), min(int(runs[0].At+runs[0].Len), end)
+			if from > at {
+				rest = append(rest, piece{at: p.at, n: from - at})
+			}
+			cut = append(cut, piece{at: p.at + from - at, n: to - from})
+			p.at += to - at
+			at = to
+			if int(runs[0].At+runs[0].Len) > end {
+				break
+			}
+			runs = runs[1:]
+		}
+		if at < end {
+			rest = append(rest, piece{at: p.at, n: end - at})
+		}
+		at = end
+	}
+	return rest, cut
+}
+
+// packWorkers is how many packs are worked on at a time so that all of them fit into
+// the memory that is left beside the images and the index.
+func (f *finder) packWorkers(packs []*pack) int {
+	most := 0
+	for _, p := range packs {
+		sorted := p.oldSize() - total(p.filler, rangeLen)
+		most = max(most, 9*sorted+2*p.oldSize()+4*p.newSize())
+	}
+	left := f.Memory - int64(len(f.old.Data)+len(f.target)+8*len(f.old.Index.slots))
+	return int(max(min(left/int64(max(most, 1)), int64(f.workers())), 1))
+}
+
+// Site is a place of the old side where fresh bytes are inserted, and the range
+// of the old side around it that may be of use.
+type Site struct {
+	At int
+	Range
+}
+
+// insertions returns the places of the old side of an image at which a patch
+// inserts at least least bytes.
+func insertions(p *bsdiff.Patch, ranges []Range, least int) []Site {
+	size := total(ranges, rangeLen)
+	var out []Site
+	add := func(pos int) {
+		// The place in the old side of the pack, and the range it lies in.
+		pos = min(max(pos, 0), size)
+		for _, r := range ranges {
+			if pos <= r.Len {
+				out = append(out, Site{r.Off + pos, r})
+				return
+			}
+			pos -= r.Len
+		}
+	}
+	const slack = 8 << 10 // a seek that stays near the place does not make another
+	pos := int64(0)
+	for _, c := range p.Controls {
+		pos += c.Add
+		if c.Extra >= int64(least) {
+			add(int(pos))
+			if c.Seek < -slack || c.Seek > slack {
+				add(int(pos + c.Seek))
+			}
+		}
+		pos += c.Seek
+	}
+	return out
+}

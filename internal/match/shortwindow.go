@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+
+package match
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+const (
+	// shortWindow is how many bytes in common make a weak voter.
+	shortWindow = 12
+	// shortBits chooses one weak voter in eight bytes.
+	shortBits = 3
+	// minShortVotes is how many weak voters must agree: fewer may do so by chance.
+	minShortVotes = 4
+	// shortPerAnchor is how many weak voters have the weight of an anchor.
+	shortPerAnchor = 2
+	// minUnplacedShare is of how much of the material one byte must be resolve for weak voters
+	// to be asked: they take time.
+	minUnplacedShare = 24
+)
+
+// voteShortWindows adds to votes what shorter windows say about unresolved: code whose addresses
+// have changed has hardly an anchor in common with what it was. A window counts only if
+// the old side has it in one place, or in some that are near each other.
+func voteShortWindows(old *Index, target []byte, material []piece, unresolved [][]unit, v []votes) {
+	var units []unit
+	for _, s := range unresolved {
+		for _, u := range s {
+			if !allZero(target[u.at:u.end()]) {
+				units = append(units, u)
+			}
+		}
+	}
+	if total(units, func(u unit) int { return u.n }) < total(material, pieceLen)/minUnplacedShare {
+		return
+	}
+	x := newShortIndex(old.data, old.zeros)
+	var moves []int
+	for _, u := range units {
+		moves = moves[:0]
+		last, end := 0, 0
+		x.each(target, u.at, u.end(), func(at int, slot *uint32) {
+			place := int(*slot)
+			move := place - at
+			if place <= ambiguous || move == last && at < end || !bytes.Equal(old.data[place:place+shortWindow], target[at:at+shortWindow]) {
+				return
+			}
+			last, end = move, at+shortWindow // what it shares with the next is no second voter
+			moves = append(moves, move)
+		})
+		slices.Sort(moves)
+		most, move, first := 0, 0, 0
+		for i := range moves {
+			for !sameDisplacement(moves[i], moves[first]) {
+				first++
+			}
+			if n := i - first + 1; n > most {
+				most, move = n, moves[(i+first)/2]
+			}
+		}
+		if most >= minShortVotes {
+			v[u.at/placeUnit].add(move, int32(most/shortPerAnchor))
+		}
+	}
+}
+
+// shortIndex finds short windows of the old side.
+type shortIndex struct {
+	log   int
+	slots []uint32 // offsets, by hash; 0: none
+}
+
+// ambiguous is the offset of what lies in places that are far from each other.
+const ambiguous = 1
+
+func newShortIndex(old []byte, zeros []Range) *shortIndex {
+	log := bits.Len(uint(len(old)) >> shortBits)
+	x := &shortIndex{log: log, slots: make([]uint32, 1<<log)}
+	add := func(at int, slot *uint32) {
+		switch place := int(*slot); {
+		case place == 0:
+			*slot = uint32(at)
+		case place > ambiguous && !sameDisplacement(place, at) && bytes.Equal(old[place:place+shortWindow], old[at:at+shortWindow]):
+			*slot = ambiguous
+		}
+	}
+	limit := int(min(int64(len(old)), math.MaxUint32))
+	eachStretch(zeros, 0, limit, func(from, to int) { x.each(old, from, to, add) })
+	return x
+}
+
+// each calls use with the windows of data[from:to] that their hash chooses, and their
+// slots. It leaves out what begins with zeros.
+func (x *shortIndex) each(data []byte, from, to int, use func(at int, slot *uint32)) {
+	for at := from; at+shortWindow <= to; at++ {
+		a, b := binary.LittleEndian.Uint64(data[at:]), binary.LittleEndian.Uint32(data[at+8:])
+		// The finalizer of splitmix64, between two odd factors.
+		h := a*0x9e3779b97f4a7c15 ^ uint64(b)*0xbf58476d1ce4e5b9
+		h = (h ^ h>>32) * 0x94d049bb133111eb
+		if a != 0 && h>>(64-shortBits) == 0 {
+			use(at, &x.slots[h<<shortBits>>(64-x.log)])
+		}
+	}
+}
