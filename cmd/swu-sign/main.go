@@ -59,7 +59,8 @@ signers of a CMS signature one has to be trusted, and the signatures of all must
 $ swu-sign --scheme cms --key key.pem --cert cert.pem -o sw-description.sig sw-description
 $ swu-sign --verify sw-description.sig --cert cert.pem sw-description && echo good
 good
-$ swu-sign --command 'ssh signer "sign --profile=ota" < "$1" > "$1.sig" && :' -o sw-description.sig sw-description`,
+$ swu-sign --command 'ssh signer "sign --profile=ota" < "$1" > "$1.sig" && :' \
+    -o sw-description.sig sw-description`,
 	MaxArgs: 1,
 	Binary:  func(c *tool.Context) bool { return !c.IsSet("verify") },
 	Flags: []tool.Flag{

@@ -36,9 +36,9 @@ TAB: the zeros after the trailer, beyond those that fill the archive up to a mul
 of 512 bytes, or "none" if not even those are there. In any line, a last field "+N" says
 that N more NULs follow the one that ends the stored name.
 
-DIR is created if it is missing. Nothing appears in DIR, and nothing is printed, before the archive was read to its
-end and found whole. With --list and --member it may be any cpio archive of the
-formats newc and crc. What is not a regular file is kept in TMPDIR for --member.`,
+DIR is created if it is missing. Nothing appears in DIR, and nothing is printed,
+before the archive was read to its end and found whole. With --list and --member it
+may be any cpio archive of the formats newc and crc. What is not a regular file is kept in TMPDIR for --member.`,
 	Example: `
 $ swu-unpack -C new update.swu > list
 $ cut -f 2- list

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
@@ -199,18 +200,39 @@ func allFlags(cmd *Command) []Flag {
 	)
 }
 
+// wrap breaks text between words into lines of at most width characters, which only
+// a longer word exceeds.
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 func helpText(cmd *Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Usage: %s %s\n\n%s\n\nOptions:\n", cmd.Name, cmd.Usage, cmd.Summary)
+	fmt.Fprintf(&b, "Usage: %s\n\n%s\n\nOptions:\n", strings.Join(wrap(cmd.Name+" "+cmd.Usage, 90), "\n       "), cmd.Summary)
 	line := func(names []string, arg, text string) {
 		left := strings.Join(names, ", ")
 		if arg != "" {
 			left += " " + arg
 		}
 		if len(left) > 24 {
-			fmt.Fprintf(&b, "  %s\n  %-24s  %s\n", left, "", text)
-		} else {
-			fmt.Fprintf(&b, "  %-24s  %s\n", left, text)
+			fmt.Fprintf(&b, "  %s\n", left)
+			left = ""
+		}
+		for _, l := range wrap(text, 72) {
+			fmt.Fprintf(&b, "  %-24s  %s\n", left, l)
+			left = ""
 		}
 	}
 	for _, f := range allFlags(cmd) {

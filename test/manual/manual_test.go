@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"swudelta/internal/tooltest"
 )
@@ -104,6 +105,11 @@ func TestFlags(t *testing.T) {
 			help, err := exec.Command(program, "-h").Output()
 			if err != nil {
 				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(help)) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+					t.Errorf("--help has a line of %d characters: %s", n, line)
+				}
 			}
 			got := flagsIn(section(t, read(t, path), "# OPTIONS", "# "), optionEntry)
 			want := []string{"-h"}
