@@ -38,7 +38,8 @@ that N more NULs follow the one that ends the stored name.
 
 DIR is created if it is missing. Nothing appears in DIR, and nothing is printed,
 before the archive was read to its end and found whole. With --list and --member it
-may be any cpio archive of the formats newc and crc. What is not a regular file is kept in TMPDIR for --member.`,
+may be any cpio archive of the formats newc and crc. What is not a regular file is
+kept in TMPDIR for --member.`,
 	Example: `
 $ swu-unpack -C new update.swu > list
 $ cut -f 2- list
