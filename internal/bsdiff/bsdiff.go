@@ -7,8 +7,8 @@
 // bytes, and extra bytes that stand for themselves. The format is that of
 // bsdiff 4 (bsdiff(1)); [Header] has its layout.
 //
-// Making a patch takes three steps, so that one suffix array serves several new
-// files and a caller may measure a patch before it is compressed:
+// Making a patch takes three steps, so that a caller may measure a patch before it is
+// compressed:
 //
 //	sa := suffix.Array(nil, old)
 //	patch := bsdiff.Diff(old, sa, new, bsdiff.Options{})

@@ -123,8 +123,8 @@ func (m *matcher) sortedAt(p int) int {
 	return q.at + min(max(p-q.old, 0), q.n)
 }
 
-// match makes the suffix of a rank, of whose bytes those from i on match n, a
-// candidate, and returns how many do in the old side.
+// match adds the suffix at rank as a candidate; its first n bytes equal new[i:]. It returns
+// the length of the match in the old side.
 func (m *matcher) match(rank, i, n int) int {
 	at, room := m.oldAt(int(m.sa[rank]))
 	if n >= room {

@@ -13,9 +13,9 @@ import (
 // file system images came to.
 const (
 	bit        = 16
-	costSwitch = 24 * bit // a control entry but for its seek
-	costExtra  = 8 * bit  // more, if extra bytes come before it
-	costRecent = 3 * bit  // at most, for a difference that came lately on the same diagonal
+	costSwitch = 24 * bit // a control entry, excluding its seek
+	costExtra  = 8 * bit  // surcharge when extra bytes precede it
+	costRecent = 3 * bit  // at most: a difference that occurred lately on the same diagonal
 	costNever  = 1 << 40  // a byte from outside of the old side
 )
 

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	none        = -1
-	maxKnown    = 48      // diagonals that are candidates at a time
-	patience    = 4096    // bytes after which a diagonal that is of no use is dropped
-	history     = 512     // how far back a diagonal may be entered, in bytes
-	hopeless    = 256     // extra bytes at a time after which the search gets coarser
-	maxStride   = 8       // bytes from one search to the next, then
-	maxSegments = 1 << 20 // segments up to which none is dropped
-	common      = 64      // matches up to which one nearby is looked for, in bytes
-	similar     = 64      // suffixes on either side among which it is looked for
-	wake        = 4       // bytes that must match before an idle diagonal is entered
-	coherent    = 8       // differences among 32 bytes up to which a diagonal teaches
-	backCost    = 400 * bit
+	none         = -1
+	maxKnown     = 48      // diagonals that are candidates at a time
+	idleLimit    = 4096    // bytes after which a diagonal that is of no use is dropped
+	history      = 512     // how far back a diagonal may be entered, in bytes
+	coarseAfter  = 256     // extra bytes at a time after which the search gets coarser
+	maxStride    = 8       // bytes from one search to the next, then
+	maxSegments  = 1 << 20 // segments up to which none is dropped
+	common       = 64      // matches up to which one nearby is looked for, in bytes
+	similar      = 64      // suffixes on either side among which it is looked for
+	reenterMatch = 4       // bytes that must match before an idle diagonal is entered
+	coherent     = 8       // cost statistics are updated while at most so many of the last 32 bytes differ
+	backCost     = 400 * bit
 )
 
 // state is the best path that ends on a diagonal or, as matcher.fresh, among
@@ -330,7 +330,7 @@ func (m *matcher) step(i int) {
 	b := &m.active[m.best]
 	m.fresh.cost += m.literals.cost(m.new, i, m.fresh.cost <= b.cost)
 	if int(b.run) <= i {
-		m.wake(i, j)
+		m.reenter(i, j)
 	}
 
 	best, bestGap, bestLast, bestValue := 0, 0, uint8(0), byte(0)
@@ -363,9 +363,8 @@ func (m *matcher) step(i int) {
 	}
 	m.best = best
 	b = &m.active[best]
-	// A path that is likely to be taken tells what differences cost. One with
-	// few of them does so although extra bytes seem to be cheaper: they may
-	// only be so for want of an example.
+	// Learn what differences cost from paths that are likely to be taken, and from paths with
+	// few differences even if extra bytes look cheaper: the estimate may just lack samples.
 	if b.cost < m.fresh.cost || bits.OnesCount32(b.last) <= coherent {
 		m.diffs.add(bestGap, bestLast, bestValue)
 	}
@@ -399,28 +398,28 @@ func (m *matcher) step(i int) {
 	}
 }
 
-// wake enters the idle diagonals on which the next few bytes are equal, and
+// reenter enters the idle diagonals on which the next few bytes are equal, and
 // drops those that have not been of use for long.
-func (m *matcher) wake(i int, j *junction) {
-	if i+wake > len(m.new) {
+func (m *matcher) reenter(i int, j *junction) {
+	if i+reenterMatch > len(m.new) {
 		return
 	}
 	want := binary.LittleEndian.Uint32(m.new[i:])
 	n := 0
 	for k := range m.idle {
 		d := &m.idle[k]
-		if i-int(d.used) > patience {
+		if i-int(d.used) > idleLimit {
 			continue
 		}
 		p := i + d.diag
-		if p < 0 || p+wake > len(m.old) || binary.LittleEndian.Uint32(m.old[p:]) != want {
+		if p < 0 || p+reenterMatch > len(m.old) || binary.LittleEndian.Uint32(m.old[p:]) != want {
 			if n < k {
 				m.idle[n] = *d
 			}
 			n++
 			continue
 		}
-		s := state{cost: math.MaxInt64, diag: d.diag, id: none, run: int32(i + wake), used: d.used, recent: d.recent, at: int32(i - history)}
+		s := state{cost: math.MaxInt64, diag: d.diag, id: none, run: int32(i + reenterMatch), used: d.used, recent: d.recent, at: int32(i - history)}
 		m.enterAt(&s, int32(i), j, 0)
 		m.active = append(m.active, s)
 	}
@@ -454,7 +453,7 @@ func (m *matcher) search(i int) int {
 	// are looked for; the way back finds the beginning of a match.
 	stride := 1
 	if len(m.active) == 0 || m.fresh.cost < m.active[m.best].cost {
-		stride = min(1+(i-int(m.fresh.start))/hopeless, maxStride)
+		stride = min(1+(i-int(m.fresh.start))/coarseAfter, maxStride)
 	}
 	if m.has>>(i-m.hasFrom)&1 == 0 {
 		return 1

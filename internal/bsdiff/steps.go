@@ -61,11 +61,11 @@ func stepKey(data []byte, end, stride int) (key uint32, ok bool) {
 	return key, int32(key) >= 0
 }
 
-// near tells at which of the 64 ends from a position on a step may not be wide:
+// narrowSteps tells at which of the 64 ends from a position on a step may not be wide:
 // bit i is that for from+i. The highest bytes of its numbers differ by one at most;
 // eight of them are compared at a time, without a branch, as it is a matter of
 // chance nearly everywhere.
-func near(data []byte, from, stride int) (mask uint64) {
+func narrowSteps(data []byte, from, stride int) (mask uint64) {
 	if from > len(data) {
 		return 0
 	}
@@ -88,7 +88,7 @@ func near(data []byte, from, stride int) (mask uint64) {
 	return mask
 }
 
-// windowEnds tells at which of 64 ends windows may end, from what near tells of
+// windowEnds tells at which of 64 ends windows may end, from what narrowSteps tells of
 // those and of the 64 before.
 func windowEnds(now, before uint64, stride int) uint64 {
 	ends := now
@@ -114,7 +114,7 @@ func (x *steps) fill(text []byte, stride int, ends []uint64) {
 	most, windows := max(len(text)/stepShare, 1<<16), 0
 	before := uint64(0)
 	for block := range ends {
-		now := near(text, block*64, stride)
+		now := narrowSteps(text, block*64, stride)
 		left := windowEnds(now, before, stride)
 		before = now
 		ends[block] = 0
@@ -184,7 +184,7 @@ func (m *matcher) findSteps(i int) {
 		m.endsFrom = i
 		for k := range m.steps {
 			stride := m.steps[k].stride
-			m.ends[k] = windowEnds(near(m.new, i, stride), near(m.new, i-64, stride), stride)
+			m.ends[k] = windowEnds(narrowSteps(m.new, i, stride), narrowSteps(m.new, i-64, stride), stride)
 		}
 	}
 	for k := range m.steps {

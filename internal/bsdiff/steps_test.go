@@ -61,8 +61,8 @@ func TestWindowEnds(t *testing.T) {
 		data := data[len(data)-size:]
 		for _, stride := range strides {
 			for from := range size + 1 {
-				mask := near(data, from, stride)
-				ends := windowEnds(mask, near(data, from-64, stride), stride)
+				mask := narrowSteps(data, from, stride)
+				ends := windowEnds(mask, narrowSteps(data, from-64, stride), stride)
 				for k := range 64 {
 					end := from + k
 					is := mask>>k&1 != 0

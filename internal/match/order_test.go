@@ -20,7 +20,7 @@ func TestVotes(t *testing.T) {
 			most = o
 		}
 	}
-	if !sameDisplacement(most.move, 5) {
+	if !sameDisplacement(most.displacement, 5) {
 		t.Errorf("the majority of %+v is %+v, want about 5", v, most)
 	}
 }
@@ -40,7 +40,7 @@ func TestArrange(t *testing.T) {
 		}
 	}
 	v[7], v[18], v[19] = votes{}, votes{}, votes{}
-	v[25] = votes{{move: 0, n: displacementCost}}
+	v[25] = votes{{displacement: 0, n: displacementCost}}
 	ask := func([][]unit) {}
 	got := arrange([][]piece{{{at: 0, n: 15 * u}, {at: 16 * u, n: 14 * u}, {at: 31*u + 5, n: 9*u - 5}}}, v, ask)
 	if want := []piece{{at: 10 * u, n: 5 * u}, {at: 16 * u, n: 2 * u}, {at: 0, n: 10 * u}, {at: 20 * u, n: 10 * u}}; !slices.Equal(got.order, want) {
@@ -88,7 +88,7 @@ func TestShortWindows(t *testing.T) {
 	v := make([]votes, len(unresolved))
 	voteShortWindows(NewIndex(old, nil), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v)
 	for i, o := range v {
-		if known := o != (votes{}); known != (i < n/placeUnit) || known && !sameDisplacement(o[0].move, from) {
+		if known := o != (votes{}); known != (i < n/placeUnit) || known && !sameDisplacement(o[0].displacement, from) {
 			t.Errorf("unit %d: %+v", i, o)
 		}
 	}
@@ -106,9 +106,9 @@ func TestMovesNoise(t *testing.T) {
 			v[i].add(int(r.Uint64N(1<<50)), 1)
 		}
 	}
-	v[0] = votes{{move: 5, n: displacementCost}}
-	v[n-1] = votes{{move: 6, n: 1}}
-	if got := moves(units, v); !slices.Equal(got, []Range{Between(0, n)}) {
+	v[0] = votes{{displacement: 5, n: displacementCost}}
+	v[n-1] = votes{{displacement: 6, n: 1}}
+	if got := displacements(units, v); !slices.Equal(got, []Range{Between(0, n)}) {
 		t.Errorf("%d ranges, want one", len(got))
 	}
 }

@@ -40,7 +40,7 @@ func total[T any](list []T, size func(T) int) int {
 	return n
 }
 
-// Range is a half-open range of bytes: [Off, Off+Len).
+// Range is a half-open range: [Off, Off+Len). It counts bytes where nothing else is said.
 type Range struct{ Off, Len int }
 
 // End is the offset behind the range.
@@ -60,12 +60,13 @@ const (
 	// seamCost is what it costs in the streams of a pack to tear apart what is side by side,
 	// in bytes. With less, orders that promised to save bytes cost some.
 	seamCost = 50
-	// unplacedPerByte is of how many bytes that are unplaced one is saved if the old side of their
-	// pack has all that is unused.
+	// unplacedPerByte: one byte is saved per unplacedPerByte unplaced bytes when the old side of
+	// their pack holds every unused range.
 	unplacedPerByte = 16
-	// minReorderGain is of how much of the bytes that packs save another order must promise to
-	// save one more: the estimate is a rough one, and favours other orders a little. Real
-	// updates in order promised one in 156 or less, shuffled ones one in 79 to 42.
+	// minReorderGain: another order of the material is used only if it is estimated to save
+	// more than 1/minReorderGain beyond the order of the target. The estimate is rough and
+	// favours other orders a little. Updates that are in order promised 1/156 or less,
+	// shuffled ones 1/79 to 1/42: anything between separates them.
 	minReorderGain = 110
 	// leastUnused is the shortest range of the old side that may serve what is unplaced
 	// although they have nothing in common, in bytes.
@@ -130,63 +131,80 @@ func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldSh
 		n = max(n, 2*load/room+1)
 	}
 	unplaced, zeros := withoutZeros(target, a.unplaced)
-	var unplacedRanges []Range // where unplaced is
+	k := &packer{
+		chooser: newChooser(old, target, d, h, l.RangeCost), unanchored: unanchored, unused: unused, budget: budget,
+		// A smaller pack has no larger old side: the device's heap keeps the room that the
+		// new side of another took.
+		size: load/n + 1,
+	}
 	for _, p := range unplaced {
-		unplacedRanges = append(unplacedRanges, Between(p.at, p.end()))
+		k.unplaced = append(k.unplaced, Between(p.at, p.end()))
 	}
-	unplacedRanges = Union(unplacedRanges)
-	c := newChooser(old, target, d, h, l.RangeCost)
-	// A smaller pack has no larger old side: the device's heap keeps the room that the
-	// new side of another took.
-	size := load/n + 1
-	// pack makes packs of material in some order, and says about how many bytes of
-	// the delta they save.
-	pack := func(order, unplaced []piece) (packs []*pack, worth int) {
-		finish := func(p *pack, served int) {
-			from, to := 0, 0
-			for _, m := range p.material {
-				to += overlap(unplacedRanges, Between(m.at, m.end()))
-			}
-			for _, r := range p.ranges {
-				from += overlap(unused, r)
-			}
-			// What is unplaced comes from what is unused, as far as anyone can tell.
-			found := to / unplacedPerByte * (from >> 10) / (total(unused, rangeLen)>>10 + 1)
-			worth += served*hitWorth + found - (len(p.ranges)+len(p.material))*seamCost
-			packs = append(packs, p)
-		}
-		for _, p := range split(order, unanchored, size) {
-			served := 0
-			p.ranges, p.filler, served = c.choose(p.material, budget-max(p.load, size))
-			finish(p, served)
-		}
-		for _, p := range split(unplaced, unanchored, size) {
-			room := budget - max(p.load, size)
-			ranges, _, served := c.choose(p.material, room/4)
-			p.ranges = Union(append(ranges, within(unused, room-total(ranges, rangeLen))...))
-			finish(p, served)
-		}
-		if len(packs) == 1 {
-			return packs, worth
-		}
-		// Nor has it a smaller one: that would find room in the heap, which keeps it
-		// (package pamz, heap).
-		for _, p := range packs {
-			p.filler = append(p.filler, widen(p.ranges, budget-max(p.load, size)-p.oldSize(), len(old.data))...)
-			slices.SortFunc(p.filler, func(a, b Range) int { return a.Off - b.Off })
-		}
-		return packs, worth
-	}
-	best, most := pack(material, nil)
+	k.unplaced = Union(k.unplaced)
+	best, most := k.pack(material, nil)
 	if len(a.order)+len(unplaced) > 0 {
 		d.places = a.places
-		if packs, worth := pack(a.order, unplaced); worth > most+most/minReorderGain {
+		if packs, worth := k.pack(a.order, unplaced); worth > most+most/minReorderGain {
 			d.zero(zeros)
 			return packs
 		}
 		d.places = nil
 	}
 	return best
+}
+
+// packer makes packs of material in some order.
+type packer struct {
+	*chooser
+	unanchored []Range // of the target: stretches without an anchor of the old side
+	unplaced   []Range // of the target: what nobody knows the place of
+	unused     []Range // of the old side
+	budget     int     // both sides of a pack, in bytes
+	size       int     // load of a pack
+}
+
+// pack makes packs of material in some order, and of what is unplaced. worth is about how many
+// bytes of the delta they save.
+func (k *packer) pack(order, unplaced []piece) (packs []*pack, worth int) {
+	add := func(p *pack, served int) {
+		worth += k.worth(p, served)
+		packs = append(packs, p)
+	}
+	for _, p := range split(order, k.unanchored, k.size) {
+		served := 0
+		p.ranges, p.filler, served = k.choose(p.material, k.budget-max(p.load, k.size))
+		add(p, served)
+	}
+	for _, p := range split(unplaced, k.unanchored, k.size) {
+		room := k.budget - max(p.load, k.size)
+		ranges, _, served := k.choose(p.material, room/4)
+		p.ranges = Union(append(ranges, within(k.unused, room-Total(ranges))...))
+		add(p, served)
+	}
+	if len(packs) == 1 {
+		return packs, worth
+	}
+	// Nor has a pack a smaller old side: that would find room in the heap, which keeps it
+	// (package pamz, heap).
+	for _, p := range packs {
+		p.filler = append(p.filler, widen(p.ranges, k.budget-max(p.load, k.size)-p.oldSize(), len(k.old.data))...)
+		slices.SortFunc(p.filler, func(a, b Range) int { return a.Off - b.Off })
+	}
+	return packs, worth
+}
+
+// worth is about how many bytes of the delta a pack saves that serves that many anchors.
+func (k *packer) worth(p *pack, served int) int {
+	from, to := 0, 0
+	for _, m := range p.material {
+		to += overlap(k.unplaced, Between(m.at, m.end()))
+	}
+	for _, r := range p.ranges {
+		from += overlap(k.unused, r)
+	}
+	// What is unplaced comes from what is unused, as far as anyone can tell.
+	found := to / unplacedPerByte * (from >> 10) / (Total(k.unused)>>10 + 1)
+	return served*hitWorth + found - (len(p.ranges)+len(p.material))*seamCost
 }
 
 // withoutZeros returns what the material has but for long runs of zeros, and these.
@@ -345,8 +363,8 @@ func allZero(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1
 
 // split cuts material into packs of the given load: the memory that its new side
 // is expected to take on the device. That of fresh bytes is needed on both sides
-// of a pack, unless they are so long that they leave it, so such stretches count five
-// quarters.
+// of a pack, unless they are so long that they leave it. So stretches without anchors are
+// weighted 5/4.
 func split(material []piece, unanchored []Range, size int) []*pack {
 	if len(material) == 0 {
 		return nil

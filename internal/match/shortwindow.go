@@ -11,22 +11,23 @@ import (
 )
 
 const (
-	// shortWindow is how many bytes in common make a weak voter.
+	// shortWindow is the length of a short window, in bytes.
 	shortWindow = 12
-	// shortBits chooses one weak voter in eight bytes.
+	// shortBits chooses one short window in eight bytes.
 	shortBits = 3
-	// minShortVotes is how many weak voters must agree: fewer may do so by chance.
+	// minShortVotes is how many short windows must agree: fewer may do so by chance.
 	minShortVotes = 4
-	// shortPerAnchor is how many weak voters have the weight of an anchor.
+	// shortPerAnchor is how many short windows have the weight of an anchor.
 	shortPerAnchor = 2
-	// minUnplacedShare is of how much of the material one byte must be resolve for weak voters
-	// to be asked: they take time.
+	// minUnplacedShare: short windows are looked for only if at least 1/minUnplacedShare of the
+	// material has no known place; the search is slow.
 	minUnplacedShare = 24
 )
 
-// voteShortWindows adds to votes what shorter windows say about unresolved: code whose addresses
-// have changed has hardly an anchor in common with what it was. A window counts only if
-// the old side has it in one place, or in some that are near each other.
+// voteShortWindows adds the displacements of short windows to the votes of what is
+// unresolved: code whose addresses have changed has hardly an anchor in common with what it
+// was. A window counts only if the old side has it in one place, or in some with the same
+// displacement.
 func voteShortWindows(old *Index, target []byte, material []piece, unresolved [][]unit, v []votes) {
 	var units []unit
 	for _, s := range unresolved {
@@ -50,7 +51,7 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 			if place <= ambiguous || move == last && at < end || !bytes.Equal(old.data[place:place+shortWindow], target[at:at+shortWindow]) {
 				return
 			}
-			last, end = move, at+shortWindow // what it shares with the next is no second voter
+			last, end = move, at+shortWindow // a window that overlaps it is no second vote
 			moves = append(moves, move)
 		})
 		slices.Sort(moves)
