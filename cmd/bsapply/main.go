@@ -23,6 +23,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/native"
 	"swudelta/internal/pamz"
 	"swudelta/internal/tool"
 	"swudelta/internal/zstdflag"
@@ -36,7 +37,8 @@ var app = &tool.Command{
 	Summary: "Rebuild a file from an older one and a delta, and verify it.",
 	Description: `
 DELTA is what the Device Update delta processor reads (PAMZ, version 0 of either byte
-order or version 2), or a BSDIFF40 patch.
+order or version 2), a delta of our own format (bsdelta --device native), or a BSDIFF40
+patch.
 
 SOURCE, every chunk of the target and the target itself are verified, except that a
 BSDIFF40 patch has no digests: --sha256 gives one. With -o nothing appears under that
@@ -103,6 +105,27 @@ func run(c *tool.Context) error {
 				h, err := bsdiff.Parse(delta, delta.Size())
 				return pamz.Need{Memory: bsdiff.ApplyMemory(h.NewSize)}, err
 			})
+		}
+	} else if native.IsDelta(delta) {
+		d, err := native.Open(delta, delta.Size())
+		if err == nil {
+			err = verify(d.TargetSHA256)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", delta.Name(), err)
+		}
+		if c.Bool("need") {
+			return printNeed(c, delta, func() (pamz.Need, error) { return pamz.Need{Memory: d.Need.Memory, Scratch: d.Need.Scratch}, nil })
+		}
+		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
+		apply = func(w io.Writer) error {
+			return hint(d.Apply(w, source, source.Size(), native.ApplyOptions{
+				Zstd:     func() (*codec.Zstd, error) { return zstdflag.Open(c) },
+				Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+				Scratch:  c.Scratch,
+				Memory:   c.Size("memory"),
+				Progress: bar.Add,
+			}))
 		}
 	} else {
 		d, err := pamz.Decode(delta, delta.Size())
@@ -178,9 +201,9 @@ func printNeed(c *tool.Context, delta *tool.File, find func() (pamz.Need, error)
 // hint says what to do about what is missing.
 func hint(err error) error {
 	switch {
-	case errors.Is(err, pamz.ErrMemory):
+	case errors.Is(err, pamz.ErrMemory), errors.Is(err, native.ErrMemory):
 		return tool.Hint(err, "allow more with --memory")
-	case errors.Is(err, pamz.ErrScratch):
+	case errors.Is(err, pamz.ErrScratch), errors.Is(err, native.ErrScratch):
 		return tool.Hint(err, "name a folder with more space in TMPDIR")
 	}
 	return err

@@ -4,9 +4,9 @@
 //
 // Usage:
 //
-//	bsdump [--check 1.0|3.0] [DELTA]
+//	bsdump [--check 1.0|3.0|native] [DELTA]
 //
-// DELTA is a PAMZ file or a BSDIFF40 patch; the product is JSON. With --check the
+// DELTA is a PAMZ file, a native delta, or a BSDIFF40 patch; the product is JSON. With --check the
 // rules of a device profile that it breaks go to standard error, one a line, and
 // the exit status is 3 if there are any. Exit status 3 also says that DELTA is
 // malformed or cut short.
@@ -19,6 +19,7 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/fault"
+	"swudelta/internal/native"
 	"swudelta/internal/pamz"
 	"swudelta/internal/tool"
 )
@@ -27,14 +28,16 @@ func main() { tool.Main(app) }
 
 var app = &tool.Command{
 	Name:    "bsdump",
-	Usage:   "[--check 1.0|3.0] [DELTA]",
+	Usage:   "[--check 1.0|3.0|native] [DELTA]",
 	Summary: "Print the structure of a delta as JSON: header, recipes, and where its bytes are.",
 	Description: `
 For each delta, and each delta inside it, there are target and source, the bytes of
 each part of the file, what each kind of recipe takes and makes, and the chunks with
 what they are made of. "device" is what applying it will cost a device with the stock
 library of the generation it is made for: resident memory and space in /tmp, in bytes.
-doc/format.md describes the recipes.
+doc/format.md describes the recipes. Of a delta of our own format (bsdelta --device
+native) there are the header, the bytes of each section, the streams of the source and
+the segments of the target.
 
 With --check the delta is held against the rules of a device profile. Each rule that
 it breaks is a line on standard error, and the exit status is 3. Whether it makes the
@@ -45,7 +48,7 @@ $ bsdump update.diff | jq '.. | .delta?.recipes? // empty'
 $ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
 	MaxArgs: 1,
 	Flags: []tool.Flag{
-		&tool.String{Name: "check", Arg: "PROFILE", Help: "hold the delta against the rules of a device generation: 1.0 or 3.0"},
+		&tool.String{Name: "check", Arg: "PROFILE", Help: "hold the delta against the rules of a kind of device: 1.0, 3.0, or native, our own library"},
 	},
 	Run: run,
 }
@@ -71,12 +74,17 @@ type patch struct {
 	Extra   int64  `json:"extra"`
 }
 
+// own is the profile of devices that run our own library, which applies all deltas.
+const own = pamz.Profile("native")
+
 func run(c *tool.Context) error {
 	var profile pamz.Profile
-	if c.IsSet("check") {
+	if pamz.Profile(c.String("check")) == own {
+		profile = own
+	} else if c.IsSet("check") {
 		var err error
 		if profile, err = pamz.ParseProfile(c.String("check")); err != nil {
-			return tool.Usagef("--check: %v", err)
+			return tool.Usagef("--check: %v, or %s", err, own)
 		}
 	}
 	in, err := c.InputAt(0)
@@ -113,6 +121,17 @@ func describe(in *tool.File, profile pamz.Profile) (product any, violations []pa
 		}
 		return patch{"bsdiff40", in.Size(), h.NewSize, h.Control, h.Diff, in.Size() - 32 - h.Control - h.Diff}, violations, nil
 	}
+	if native.IsDelta(in) {
+		d, err := native.Open(in, in.Size())
+		if err != nil {
+			return nil, nil, err
+		}
+		if profile != "" && profile != own {
+			violations = []pamz.Violation{{Rule: "a delta of our own format, which the stock delta processor does not read"}}
+		}
+		description, err := d.Describe()
+		return description, violations, err
+	}
 	d, err := pamz.Decode(in, in.Size())
 	if err != nil {
 		return nil, nil, err
@@ -122,7 +141,7 @@ func describe(in *tool.File, profile pamz.Profile) (product any, violations []pa
 		return nil, nil, err
 	}
 	as := profile
-	if as == "" {
+	if as == "" || as == own {
 		if as = pamz.Profile10; d.Order == pamz.BigEndian {
 			as = pamz.Profile30
 		}
@@ -131,7 +150,7 @@ func describe(in *tool.File, profile pamz.Profile) (product any, violations []pa
 	if err != nil {
 		return nil, nil, err
 	}
-	if profile == "" {
+	if profile == "" || profile == own {
 		violations = nil
 	}
 	return dump{description, device{as, report}}, violations, nil

@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/native"
 	"swudelta/internal/pamz"
 )
 
@@ -83,10 +84,13 @@ func (e *coded) Unwrap() error { return e.err }
 
 func describe(err error) *Error {
 	var fault *pamz.Error
+	var own *native.Error
 	var env *coded
 	code := codeException
 	if errors.As(err, &env) {
 		code = env.code
+	} else if errors.As(err, &own) {
+		code = own.Code
 	} else if errors.As(err, &fault) {
 		code = fault.Code
 	}
@@ -111,7 +115,7 @@ func apply(source, diff, target string) (err error) {
 		return &coded{codeOpenInput, fmt.Errorf("delta: %w", err)}
 	}
 	defer delta.Close()
-	d, err := pamz.Decode(delta, deltaSize)
+	run, err := open(delta, deltaSize)
 	if err != nil {
 		return fmt.Errorf("%s: %w", diff, err)
 	}
@@ -121,12 +125,25 @@ func apply(source, diff, target string) (err error) {
 	}
 	defer old.Close()
 	return writeFile(target, func(w io.Writer) error {
-		err := pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
-		if err != nil {
+		if err := run(w, old, oldSize); err != nil {
 			return fmt.Errorf("%s: %w", diff, err)
 		}
 		return nil
 	})
+}
+
+// open reads what is known of a delta before it is applied, and returns what applies it.
+func open(delta io.ReaderAt, size int64) (func(w io.Writer, old io.ReaderAt, oldSize int64) error, error) {
+	if native.IsDelta(delta) {
+		d, err := native.Open(delta, size)
+		return func(w io.Writer, old io.ReaderAt, oldSize int64) error {
+			return d.Apply(w, old, oldSize, native.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
+		}, err
+	}
+	d, err := pamz.Decode(delta, size)
+	return func(w io.Writer, old io.ReaderAt, oldSize int64) error {
+		return pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
+	}, err
 }
 
 // openInput opens what can be read at random and has a size. It never waits for

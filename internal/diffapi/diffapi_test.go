@@ -61,6 +61,23 @@ func folder(t *testing.T, files ...string) string {
 	return dir
 }
 
+// own is a file of the delta of our own format.
+func own(name string) string {
+	return filepath.Join(tooltest.Root(), "internal", "native", "testdata", "vector", name)
+}
+
+func TestApplyOwnFormat(t *testing.T) {
+	t.Setenv("TMPDIR", folder(t))
+	var s Session
+	target := filepath.Join(folder(t, "target"), "target")
+	if n := s.Apply(own("source"), own("delta"), target); n != 0 {
+		t.Fatalf("%+v", *s.Error(0))
+	}
+	if !bytes.Equal(read(t, target), read(t, own("target"))) {
+		t.Error("wrong target")
+	}
+}
+
 func TestApply(t *testing.T) {
 	t.Setenv("TMPDIR", folder(t))
 	var s Session
@@ -103,6 +120,11 @@ func TestCodes(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
 		t.Fatal(err)
 	}
+	newer := read(t, own("delta"))
+	newer[8]++
+	cut := read(t, own("delta"))[:500]
+	damaged := read(t, own("delta"))
+	damaged[len(damaged)-1]++
 	changed := read(t, source)
 	changed[len(changed)/2] ^= 1
 	for _, c := range []struct {
@@ -121,6 +143,10 @@ func TestCodes(t *testing.T) {
 		{"other version", source, variant("version", func(b []byte) []byte { b[4] = 7; return b }), 30001, ""},
 		{"trailing byte", source, variant("long", func(b []byte) []byte { return append(b, 0) }), 30002, ""},
 		{"other target hash", source, variant("hash", func(b []byte) []byte { b[30] ^= 1; return b }), 30009, ""},
+		{"of a later version", own("source"), write(t, filepath.Join(dir, "newer"), newer), 60000, "for a newer version of the library"},
+		{"own format, cut", own("source"), write(t, filepath.Join(dir, "cut2"), cut), 20000, "the end of the file"},
+		{"own format, damaged", own("source"), write(t, filepath.Join(dir, "damaged"), damaged), 30009, "section stored: wrong digest"},
+		{"own format, source of another length", own("target"), own("delta"), 31100, "want 2177"},
 		{"source of another length", vector("basic.source"), diff, 31100, ""},
 		{"source of other content", write(t, filepath.Join(dir, "changed"), changed), diff, 30009, ""},
 	} {

@@ -120,7 +120,7 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	if err := a.end(); err != nil {
 		return err
 	}
-	if err := digest.Check(sum.Sum(), a.TargetSHA256); err != nil {
+	if err := checkSum(sum.Sum(), a.TargetSHA256); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
 	return nil
@@ -139,9 +139,16 @@ func (p progress) Write(b []byte) (int, error) {
 	return n, err
 }
 
+func checkSum(got, want digest.SHA256) error {
+	if err := digest.Check(got, want); err != nil {
+		return &Error{codeHash, err}
+	}
+	return nil
+}
+
 func (a *applier) checkSource(source io.ReaderAt, size int64) error {
 	if size != a.SourceLength {
-		return fault.Dataf("%d bytes, want %d", size, a.SourceLength)
+		return &Error{codeSourceSize, fault.Dataf("%d bytes, want %d", size, a.SourceLength)}
 	}
 	sum := a.opts.SourceSum
 	if sum == nil {
@@ -150,7 +157,7 @@ func (a *applier) checkSource(source io.ReaderAt, size int64) error {
 			return err
 		}
 	}
-	return digest.Check(sum.Sum(), a.SourceSHA256)
+	return checkSum(sum.Sum(), a.SourceSHA256)
 }
 
 // models returns the logarithms of the model of literals, which stand before them: zeros
@@ -248,11 +255,11 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 		}
 		f, err := a.opts.Scratch()
 		if err != nil {
-			return fmt.Errorf("scratch file: %w", err)
+			return &Error{codeScratch, fmt.Errorf("scratch file: %w", err)}
 		}
 		a.scratch = f
 		if free, ok := freeSpace(f); ok && size > free {
-			return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)
+			return &Error{codeScratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)}
 		}
 	}
 	old := &chain{ends: []int64{0}}
@@ -445,6 +452,11 @@ func (a *applier) operation(w io.Writer, o *Op, n int64) error {
 		case Stored:
 			if _, err = io.ReadFull(a.stored, b); err == io.EOF || err == io.ErrUnexpectedEOF {
 				err = fault.Dataf("section %v ends early", TypeStored)
+			}
+			if a.lit != nil && err == nil {
+				for _, v := range b {
+					a.lit.note(v)
+				}
 			}
 		case Fill:
 			for i := range b {

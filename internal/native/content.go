@@ -118,7 +118,7 @@ func (d *Delta) openContent() error {
 		return err
 	}
 	if digest.Sum(b) != s.SHA256 && s.Length > 0 {
-		return fault.Dataf("section %v: wrong digest: it is damaged", s.Type)
+		return &Error{codeHash, fault.Dataf("section %v: wrong digest: it is damaged", s.Type)}
 	}
 	p := &parser{b: b, base: s.offset, left: maxSegments}
 	if err := p.content(d); err != nil {

@@ -196,6 +196,7 @@ func (e *encoder) differences(d *Delta) ([]byte, error) {
 	m := newDifferences()
 	old := &window{r: bytes.NewReader(e.OldSide), size: int64(len(e.OldSide))}
 	predicted, marks := make([]byte, stretchSize+2*margin), make([]byte, stretchSize)
+	new := make([]byte, stretchSize) // the model writes to it, and the new side may be read-only
 	leaves := leafSizes(d.New, nil)
 	at, left := int64(0), int64(0) // of the leaf
 	for _, o := range e.ops {
@@ -216,7 +217,7 @@ func (e *encoder) differences(d *Delta) ([]byte, error) {
 						return nil, err
 					}
 				}
-				if err := m.stretch(c, p, marks[:n], e.NewSide[at:at+n], at); err != nil {
+				if err := m.stretch(c, p, marks[:n], new[:copy(new, e.NewSide[at:at+n])], at); err != nil {
 					return nil, err
 				}
 				o.Old += n
@@ -294,6 +295,9 @@ func (e *encoder) literals() (coded, stored []byte) {
 			}
 		case Stored:
 			stored = append(stored, b...)
+			for _, v := range b {
+				m.note(v)
+			}
 		}
 		at += o.Len
 	}

@@ -102,6 +102,11 @@ func (m *literals) code(c *mix.Coder, b byte) byte {
 	return b
 }
 
+// note puts a byte that is stored behind the others, so that it can be repeated.
+func (m *literals) note(b byte) {
+	m.push(b, m.length > 0 && m.past[m.match&m.mask] == b)
+}
+
 // push puts a byte behind the others, and follows the repetition, or looks for one.
 func (m *literals) push(b byte, foretold bool) {
 	m.past[m.at&m.mask] = b

@@ -45,7 +45,9 @@ const (
 // know.
 var ErrNewer = errors.New("this delta is for a newer version of the library")
 
-// Error is a fault of a delta or a source with a number of ours (package result).
+// Error is an error with a number: one of the reference library's where that has one for
+// it, so that the agent's result codes mean what they did, else one of ours (package
+// result explains both).
 type Error struct {
 	Code int
 	Err  error
@@ -59,6 +61,14 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // CodeNewer is the number of errors whose cause is [ErrNewer].
 const CodeNewer = 60000
+
+// Numbers of the reference library.
+const (
+	codeShort      = 20000 // the file ends early
+	codeScratch    = 21000 // no scratch space
+	codeHash       = 30009 // a wrong digest
+	codeSourceSize = 31100 // the source has another size
+)
 
 // newer returns an error about something that this version does not know.
 func newer(format string, args ...any) error {

@@ -131,7 +131,11 @@ func (s *scene) check(t testing.TB, delta []byte, o ApplyOptions) {
 func TestRoundTrip(t *testing.T) {
 	for seed := range uint64(60) {
 		s := randomScene(seed)
+		source, target := bytes.Clone(s.source), bytes.Clone(s.target)
 		delta := s.encode(t)
+		if !bytes.Equal(source, s.source) || !bytes.Equal(target, s.target) {
+			t.Fatalf("seed %d: encoding changed a side, which may be mapped from a file", seed)
+		}
 		s.check(t, delta, ApplyOptions{})
 		if again := s.encode(t); !bytes.Equal(again, delta) {
 			t.Fatalf("seed %d: another delta at the second time", seed)
