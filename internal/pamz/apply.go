@@ -580,7 +580,7 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 
 // compress writes item as the device's library compresses it.
 func (s *scope) compress(w io.Writer, it, item *Item) error {
-	zw := &compressor{s: s, w: w, recipe: it.Recipe, content: item.Length}
+	zw := &compressor{s: s, w: w, recipe: it.Recipe, content: item.Length, packed: it.Length}
 	defer zw.release()
 	if err := s.write(zw, item); err != nil {
 		return err
@@ -601,6 +601,7 @@ type compressor struct {
 	w        io.Writer
 	recipe   *Recipe
 	content  int64 // bytes that will arrive
+	packed   int64 // bytes that they become
 	reserved int64 // bytes of the memory for codecs
 	zw       io.WriteCloser
 }
@@ -631,10 +632,11 @@ func (c *compressor) open() (err error) {
 			debug.FreeOSMemory()
 		}
 		level := int(c.recipe.Params[3].Number)
-		if err := c.s.reserve("zstd compression", zstdMemory(level, c.content)); err != nil {
+		need := zstdMemory(level, c.content, c.packed)
+		if err := c.s.reserve("zstd compression", need); err != nil {
 			return err
 		}
-		c.reserved = zstdMemory(level, c.content)
+		c.reserved = need
 		if c.s.dry {
 			return nil
 		}

@@ -331,7 +331,9 @@ func TestHeap(t *testing.T) {
 		h := heap{threshold: mmapThreshold}
 		most := int64(0)
 		for i := 0; i < len(sides); i += 2 {
-			most = max(most, h.patch(sides[i], sides[i+1]))
+			l := h.patch(sides[i], sides[i+1], 3*bzip2Tables)
+			most = max(most, l.memory+h.size())
+			h.unmap(l.mapped)
 		}
 		return most + stockBase
 	}
@@ -349,11 +351,13 @@ func TestHeap(t *testing.T) {
 // TestCostHeap has a small patch with a large old side behind one with a large
 // result, whose room the stock library's heap keeps.
 func TestCostHeap(t *testing.T) {
-	b := newBuilder(t, 1, newBuilder(t, 0, nil).text(500_000))
-	memory := func(sizes ...int) int64 {
+	b := newBuilder(t, 1, append(newBuilder(t, 0, nil).text(500_000), make([]byte, 3_000_000)...))
+	type patch struct{ new, old int }
+	memory := func(patches ...patch) int64 {
 		var chunks []*Item
-		for _, n := range sizes {
-			chunks = append(chunks, b.bsdiff(b.source[:n], b.copySource(n, len(b.source)-n)))
+		for _, p := range patches {
+			content := bytes.Repeat(b.source[:10_000], p.new/10_000)
+			chunks = append(chunks, b.bsdiff(content, b.copySource(0, p.old)))
 		}
 		d, _ := b.diff(0, LittleEndian, chunks...)
 		report, violations, err := Check(d, Profile10)
@@ -362,8 +366,9 @@ func TestCostHeap(t *testing.T) {
 		}
 		return report.Memory
 	}
-	large, small, both := memory(400_000), memory(10_000), memory(400_000, 10_000)
-	if large != small || both != small+390_000+3*StockItem {
+	result, old := patch{400_000, 100_000}, patch{10_000, 3_000_000}
+	large, small, both := memory(result), memory(old), memory(result, old)
+	if large > small || both != small+390_000+3*StockItem {
 		t.Errorf("large new side %d, small %d, both %d", large, small, both)
 	}
 }
@@ -389,5 +394,45 @@ func TestCostTable(t *testing.T) {
 	}
 	if few, many := memory(10), memory(5010); many != few+5000*StockItem {
 		t.Errorf("10 entries: %d bytes, 5010: %d", few, many)
+	}
+}
+
+// TestCostWindow has a window that lies in the heap, because the large old side before it
+// was freed, and stays there while the next patch is applied.
+func TestCostWindow(t *testing.T) {
+	b := newBuilder(t, 1, append(newBuilder(t, 0, nil).text(40_000), make([]byte, 30*mib)...))
+	patch := func(old *Item) *Item { return b.bsdiff(b.source[:20_000], old) }
+	memory := func(chunks ...*Item) int64 {
+		d, _ := b.diff(0, LittleEndian, chunks...)
+		report, violations, err := Check(decodeBytes(t, encodeBytes(t, d)), Profile10)
+		if err != nil || len(violations) > 0 {
+			t.Fatal(violations, err)
+		}
+		return report.Memory
+	}
+	window := b.region(b.unzstd(b.source[:8*mib]), 0, 100)
+	first, second := b.copySource(0, 20*mib), b.copySource(0, 28*mib)
+	without := memory(patch(first), patch(second))
+	if with := memory(patch(first), window, patch(second)); with < without+7*mib || with > without+9*mib {
+		t.Errorf("a window between two patches: %d, without: %d", with, without)
+	}
+	if with := memory(window, patch(first), patch(second)); with != without+2*StockItem+StockItem {
+		t.Errorf("a window before them, which was mapped: %d, without: %d", with, without)
+	}
+}
+
+// TestCostSmall has updates that are much smaller than what libraries set aside for them.
+func TestCostSmall(t *testing.T) {
+	b := newBuilder(t, 1, newBuilder(t, 0, nil).text(100_000))
+	tiny := b.bsdiff(b.source[:50_000], b.copySource(0, 60_000))
+	for name, it := range map[string]*Item{
+		"patch":            tiny,
+		"compressed patch": NewItem(20_000, digest.SHA256{1}, ZstdCompression(tiny, 1, 5, 3)),
+	} {
+		d, _ := b.diff(0, LittleEndian, it)
+		report, _, err := Check(d, Profile10)
+		if err != nil || report.Memory > stockBase+3*mib {
+			t.Errorf("%s: %+v, %v", name, report, err)
+		}
 	}
 }

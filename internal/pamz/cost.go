@@ -5,6 +5,9 @@ package pamz
 import (
 	"encoding/binary"
 	"io"
+
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/bzip2"
 )
 
 // Report is what applying a delta costs on a device with the stock library.
@@ -17,8 +20,16 @@ type Report struct {
 const (
 	stockBase   = 5 << 20 // a process that copies
 	stockZlib   = 1 << 20
-	stockStaged = 64 << 10 // the 3.0 library keeps slices up to this size in memory
-	hidden      = 8 << 20  // window of a zstd frame that cannot be looked at
+	stockStaged = 64 << 10  // the 3.0 library keeps slices up to this size in memory
+	hidden      = 8 << 20   // window of a zstd frame that cannot be looked at
+	windowExtra = 512 << 10 // of a zstd decoder, beside its window
+)
+
+// A bzip2 decoder of the 1.0 library, which takes the tables of a block of 900,000 bytes
+// however long its stream is, and fills as much of them as there is.
+const (
+	bzip2Block  = 900_000
+	bzip2Tables = 4 * bzip2Block
 )
 
 // StockBSDiff is what the 1.0 library takes to apply a patch beside both its sides, in bytes:
@@ -29,7 +40,7 @@ const StockBSDiff = 10 << 20
 // measured, from when it reads the table until that delta is applied.
 const StockItem = 448
 
-// What the malloc of glibc does with the sides of a patch, in bytes: see (*heap).patch.
+// What the malloc of glibc does with large pieces, in bytes: see heap.
 const (
 	mmapThreshold    = 128 << 10 // at first
 	maxMmapThreshold = 32 << 20
@@ -45,57 +56,84 @@ var zstdTables = [23][3]uint{
 }
 
 // zstdMemory estimates what libzstd takes, in bytes, to compress that much
-// content with one worker: match tables, and four buffers of a job, which is four
-// windows long.
-func zstdMemory(level int, content int64) int64 {
+// content to that many bytes with one worker: the content as far as it fits into four
+// jobs, each of which is four windows long, and what the worker has, which is match
+// tables and the results of two jobs.
+func zstdMemory(level int, content, packed int64) int64 {
+	ring, worker := zstdParts(level, content, packed)
+	return ring + worker
+}
+
+func zstdParts(level int, content, packed int64) (ring, worker int64) {
 	if level <= 0 {
 		level = 3
 	}
 	t := zstdTables[min(level, len(zstdTables)-1)]
-	return 4<<t[1] + 4<<t[2] + 4*min(4<<t[0], content) + 4<<20
+	job := int64(4) << t[0]
+	result := min(2*job, packed)
+	if content > packed && content > job {
+		result = min(result, int64(float64(2*job)*float64(packed)/float64(content)))
+	}
+	return min(4*job, content), 4<<t[1] + 4<<t[2] + result + 1<<20
 }
 
-// load is memory and space in /tmp, in bytes.
-type load struct{ memory, tmp int64 }
+// load is what is in use at a time, in bytes.
+type load struct {
+	memory int64 // outside the heap
+	heap   int64 // in the main thread's heap
+	mapped int64 // the largest piece of memory that raises the heap's threshold when it is freed
+	tmp    int64 // space in /tmp
+}
 
-func (l load) plus(o load) load { return load{l.memory + o.memory, l.tmp + o.tmp} }
+func (l load) plus(o load) load {
+	return load{l.memory + o.memory, l.heap + o.heap, max(l.mapped, o.mapped), l.tmp + o.tmp}
+}
 
 // cost predicts what the device needs for d, which has been checked.
 func (c *checker) cost(d *Diff) *Report {
-	var peak load
+	var memory, tmp int64
 	if c.profile == Profile10 {
 		m := &meter{checker: c, kept: map[key]bool{}, heap: heap{threshold: mmapThreshold}}
 		m.add(table(d))
 		m.chunks(&checkScope{level: level{diff: d}})
-		peak = m.peak
+		memory, tmp = m.memory, m.tmp
 	} else {
 		m := &meter30{checker: c, known: map[*Item]int64{}, staged: map[key]bool{}}
 		for _, chunk := range d.Chunks {
-			peak.memory = max(peak.memory, m.produce(d, chunk))
+			memory = max(memory, m.produce(d, chunk))
 		}
-		peak.memory += m.memory
-		peak.tmp = m.tmp
+		memory += m.memory
+		tmp = m.tmp
 	}
-	return &Report{Memory: stockBase + peak.memory, Tmp: peak.tmp}
+	return &Report{Memory: stockBase + memory, Tmp: tmp}
 }
 
 // meter goes through a delta as the 1.0 library does, which evaluates an item
 // each time it is used, and adds up what is in use.
 type meter struct {
 	*checker
-	now, peak load
-	pending   int64 // of compressors that nothing was written to yet
-	results   int64 // the largest result of a patch that a heap may have kept the room of
-	heap      heap
-	kept      map[key]bool // ranges of forward-only sources, in memory to the end
+	now         load
+	memory, tmp int64 // at their peaks
+	pending     load  // of compressors that nothing was written to yet
+	worker      int64 // of pending: what lies in the heap of a thread
+	results     int64 // the largest result of a patch that some heap may have kept the room of
+	heap        heap
+	kept        map[key]bool // ranges of forward-only sources, in memory to the end
 }
 
 func (m *meter) add(l load) {
 	m.now = m.now.plus(l)
-	m.peak = load{max(m.peak.memory, m.now.memory), max(m.peak.tmp, m.now.tmp)}
+	m.heap.main = max(m.heap.main, m.now.heap)
+	m.memory = max(m.memory, m.now.memory+m.heap.size())
+	m.tmp = max(m.tmp, m.now.tmp)
 }
 
-func (m *meter) sub(l load) { m.now = m.now.plus(load{-l.memory, -l.tmp}) }
+func (m *meter) sub(l load) {
+	m.now.memory -= l.memory
+	m.now.heap -= l.heap
+	m.now.tmp -= l.tmp
+	m.heap.unmap(l.mapped)
+}
 
 // chunks writes the chunks of a delta.
 func (m *meter) chunks(s *checkScope) {
@@ -107,8 +145,10 @@ func (m *meter) chunks(s *checkScope) {
 // emit is the moment in which the first byte leaves a recipe: compressors above
 // it allocate their buffers.
 func (m *meter) emit() {
-	m.add(load{memory: m.pending})
-	m.pending = 0
+	m.add(m.pending)
+	m.heap.thread = max(m.heap.thread, m.worker)
+	m.add(load{})
+	m.pending, m.worker = load{}, 0
 }
 
 // write streams an item into its target.
@@ -131,13 +171,14 @@ func (m *meter) write(s *checkScope, it *Item) {
 		}
 	case OpBSDiff:
 		held = m.read(s, r.Params[0].Item).plus(m.read(s, r.Params[1].Item))
-		old := r.Params[1].Item.Length
+		old, decoders := r.Params[1].Item.Length, m.bzip2(s, r.Params[0].Item)
 		if it.Length <= maxMmapThreshold {
 			m.results = max(m.results, it.Length)
 		}
-		both := load{memory: max(m.heap.patch(old, it.Length), max(it.Length, m.results)+old+StockBSDiff)}
-		m.add(both)
-		held = held.plus(both)
+		m.memory = max(m.memory, m.now.memory+m.heap.main+max(it.Length, m.results)+old+decoders)
+		sides := m.heap.patch(old, it.Length, decoders)
+		m.add(sides)
+		held = held.plus(sides)
 	case OpNested:
 		held = m.read(s, r.Params[0].Item)
 		d := m.opened[it]
@@ -150,7 +191,7 @@ func (m *meter) write(s *checkScope, it *Item) {
 			m.nested(s, it, d)
 		}
 	case OpZstdCompression:
-		m.compress(s, r)
+		m.compress(s, it)
 		return
 	case OpRegion:
 		held = m.read(s, r.Params[0].Item)
@@ -166,44 +207,92 @@ func (m *meter) write(s *checkScope, it *Item) {
 	m.sub(held)
 }
 
-// heap is what glibc's malloc holds, in bytes. What is at least as large as the threshold
-// is mapped and given back when it is freed, and what was so makes the threshold grow, up
-// to maxMmapThreshold. But first of all it looks whether there is room where it has memory
-// already, and that it keeps: in the arena of the thread that applies patches, which
-// cannot hold more than arenaSize, or else that of the main thread.
-type heap struct{ threshold, arena, main int64 }
+// heap is what glibc's malloc keeps, in bytes. A piece that is at least as large as the
+// threshold is mapped, and unmapped when it is freed, which raises the threshold to its
+// size, up to maxMmapThreshold. But first of all malloc looks whether there is room where
+// it has memory already; and that it keeps, unless twice the threshold is free. The main
+// thread has a heap, in which the windows of decoders lie, and the threads that apply
+// patches or compress, one after the other, have another, of up to arenaSize; what does
+// not fit into that lies in a third, if things turn out badly.
+type heap struct{ threshold, main, thread, overflow int64 }
 
-// patch is what the process holds while a patch is applied.
-func (h *heap) patch(old, new int64) int64 {
-	used, mapped, threshold := int64(0), int64(0), h.threshold
-	for _, n := range []int64{old, new, StockBSDiff} {
+func (h *heap) size() int64 { return h.main + h.thread + h.overflow }
+
+// unmap frees a piece that was mapped.
+func (h *heap) unmap(n int64) {
+	if n <= maxMmapThreshold {
+		h.threshold = max(h.threshold, n)
+	}
+}
+
+// patch is what a patch takes while it is applied, beside what the heaps have then. Its
+// decoders fill decoders bytes.
+func (h *heap) patch(old, new, decoders int64) (l load) {
+	used := int64(0)
+	for _, p := range []struct{ filled, size int64 }{{old, old}, {new, new}, {decoders, bzip2Tables}} {
 		switch {
-		case used+n > max(h.arena, used) && n >= h.threshold:
-			mapped += n
-			if n <= maxMmapThreshold {
-				threshold = max(threshold, n)
+		case used+p.filled > max(h.thread, used) && p.size >= h.threshold:
+			l.memory += p.filled
+			if p.size <= maxMmapThreshold {
+				l.mapped = max(l.mapped, p.size)
 			}
-		case used+n <= arenaSize:
-			used += n
+		case used+p.filled <= arenaSize:
+			used += p.filled
 		default:
-			h.main = max(h.main, n)
+			h.overflow = max(h.overflow, p.filled)
 		}
 	}
-	h.arena, h.threshold = max(h.arena, used), threshold
-	return h.arena + h.main + mapped
+	h.thread = max(h.thread, used)
+	return l
+}
+
+// window is what a decoder takes that has a window of n bytes.
+func (m *meter) window(n int64) load {
+	if m.now.heap+n > m.heap.main && n >= m.heap.threshold {
+		return load{memory: n, mapped: n}
+	}
+	return load{heap: n}
+}
+
+// bzip2 is what the three decoders of a patch fill, in bytes. Where the patch cannot be
+// looked at, it is taken to be a third of what its blocks are before the last steps of
+// their coding, as measured: from three quarters to twice the patch.
+func (m *meter) bzip2(s *checkScope, patch *Item) int64 {
+	unseen := min(3*bzip2Tables, patch.Length*3*4+256<<10)
+	content, err := m.view.part(&s.level, patch)
+	if err != nil {
+		return unseen
+	}
+	h, err := bsdiff.Parse(content, content.Size())
+	if err != nil {
+		return unseen
+	}
+	sum, at := int64(0), int64(32)
+	for _, size := range []int64{h.Control, h.Diff, content.Size() - 32 - h.Control - h.Diff} {
+		block := int64(bzip2Block)
+		if size < bzip2Block/4 {
+			block, _ = io.CopyN(io.Discard, bzip2.NewReader(io.NewSectionReader(content, at, size)), bzip2Block)
+		}
+		sum += 4 * block
+		at += size
+	}
+	return sum
 }
 
 // compress writes a zstd_compression.
-func (m *meter) compress(s *checkScope, r *Recipe) {
+func (m *meter) compress(s *checkScope, it *Item) {
+	r := it.Recipe
 	item := r.Params[0].Item
-	before := m.pending
-	need := zstdMemory(int(min(r.Params[3].Number, stockMax)), item.Length)
-	m.pending += need
+	before, worker := m.pending, m.worker
+	ring, own := zstdParts(int(min(r.Params[3].Number, stockMax)), item.Length, it.Length)
+	need := load{memory: ring}
+	m.pending = m.pending.plus(need)
+	m.worker += own
 	m.write(s, item)
-	if m.pending > before {
-		m.pending = before
+	if m.pending.memory > before.memory {
+		m.pending, m.worker = before, worker
 	} else {
-		m.sub(load{memory: need})
+		m.sub(need)
 	}
 }
 
@@ -253,7 +342,7 @@ func (m *meter) read(s *checkScope, it *Item) load {
 		return held
 	case OpZstdDecompression, OpGzDecompression, OpZstdDelta, OpZlibDecompression:
 		held = m.read(s, r.Params[0].Item)
-		own := load{memory: m.decoder(s.diff, r)}
+		own := m.window(min(m.decoder(s.diff, r), it.Length+windowExtra))
 		if r.Op == OpZstdDelta {
 			held = held.plus(m.read(s, r.Params[1].Item))
 			own.memory += r.Params[1].Item.Length
@@ -264,10 +353,10 @@ func (m *meter) read(s *checkScope, it *Item) load {
 	// Anything else is computed into a temporary file first.
 	file := load{tmp: it.Length}
 	m.add(file)
-	pending := m.pending
-	m.pending = 0
+	pending, worker := m.pending, m.worker
+	m.pending, m.worker = load{}, 0
 	m.write(s, it)
-	m.pending = pending
+	m.pending, m.worker = pending, worker
 	return file
 }
 
@@ -282,10 +371,10 @@ func (c *checker) decoder(d *Diff, r *Recipe) int64 {
 	}
 	if frame.inline() {
 		if window := zstdWindow(frame.Recipe.Open()); window > 0 {
-			return window + 1<<20
+			return window + windowExtra
 		}
 	}
-	return hidden + 1<<20
+	return hidden + windowExtra
 }
 
 // zstdWindow returns the window size of the zstd frame that r starts with (RFC
@@ -318,9 +407,9 @@ func zstdWindow(r io.ReaderAt) int64 {
 // takes slices of, to the end, and else streams.
 type meter30 struct {
 	*checker
-	known  map[*Item]int64 // peak of memory that producing the item takes
-	staged map[key]bool
-	load   // of staged items
+	known       map[*Item]int64 // peak of memory that producing the item takes
+	staged      map[key]bool
+	memory, tmp int64 // of staged items
 }
 
 // produce returns the peak of memory while an item is produced.
