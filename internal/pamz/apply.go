@@ -302,8 +302,8 @@ func (a *applier) newScope(d *Diff, in *info, source *io.SectionReader, depth in
 	return s
 }
 
-// run writes the target of the scope's delta to w and releases what it staged.
-// Unless verify, the caller verifies the target.
+// run writes the target of the scope's delta to w and releases what it staged. If verify
+// is false, the caller checks the target's digest.
 func (s *scope) run(w io.Writer, verify bool) error {
 	s.target = tap{w: w, arena: &s.arena, ranges: s.copied}
 	whole := io.Writer(&s.target)
@@ -921,8 +921,8 @@ func (s *scope) produceStaged(it *Item) (room, error) {
 	return e, s.release(it, true)
 }
 
-// release gives up what was staged for nothing but to produce it, which is done. (In
-// version 2 one item may serve several others.)
+// release frees whatever was staged only to produce it, which is done. In version 2
+// one item may serve several others, so nothing is freed there.
 func (s *scope) release(it *Item, written bool) error {
 	if it.Length == 0 || it.Recipe.fromTarget() || s.diff.Version != 0 {
 		return nil

@@ -91,7 +91,8 @@ func (c *checker) enter(name string) func() {
 	return func() { c.path = c.path[:len(c.path)-1] }
 }
 
-// fail reports whether err is none; a fault of the data becomes a violation.
+// fail reports whether err is non-nil. A fault of the data becomes a violation, and any
+// other error the checker's own.
 func (c *checker) fail(err error) bool {
 	var e *Error
 	switch {

@@ -69,7 +69,8 @@ type store interface {
 	Truncate(size int64) error
 }
 
-// extent is a range of an arena: of its file, or, with a start below zero, in memory.
+// extent is a range of bytes: of a target, of a source, or of an arena. In an arena a start
+// below zero stands for a block in memory.
 type extent struct{ start, size int64 }
 
 func (e extent) compare(o extent) int {
@@ -97,8 +98,8 @@ type arena struct {
 	holes bool     // what lies in no room reads as zeros, which take no space
 }
 
-// alloc returns room for size bytes: the first gap that has it, or else what gaps have, and
-// the rest behind all.
+// alloc returns room for size bytes: first fit; otherwise all gaps, and the remainder at
+// the end of the file.
 func (a *arena) alloc(size int64) (r room, err error) {
 	if size > 1<<62-a.end {
 		return nil, errorf(codeOther, "the delta asks for too much scratch space")
