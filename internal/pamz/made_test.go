@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"swudelta/internal/device/stock"
 	"swudelta/internal/pamz"
 	"swudelta/internal/plan"
 	"swudelta/internal/swu"
@@ -85,7 +86,7 @@ func TestNeedMade(t *testing.T) {
 	for name, pair := range map[string][2][]byte{"update": {oldUpdate, newUpdate}, "image": {oldImage, newImage}} {
 		source, target := pair[0], pair[1]
 		input := func(b []byte) plan.Input { return plan.Input{ReaderAt: bytes.NewReader(b), Size: int64(len(b))} }
-		r, err := plan.Make(input(source), input(target), plan.Options{Zstd: z, Load: io.ReadAll, Scratch: pamz.Scratch(t)})
+		r, err := plan.Make(input(source), input(target), plan.Options{Device: stock.New(stock.Options{Zstd: z, Scratch: pamz.Scratch(t)}), Load: io.ReadAll})
 		if err != nil {
 			t.Fatal(err)
 		}
