@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -50,6 +51,29 @@ func load(path string, symbols ...symbol) error {
 		purego.RegisterFunc(s.fn, addr)
 	}
 	return nil
+}
+
+// Load opens the shared object at path, which is searched for if it is a bare name, and
+// binds its functions, by name, to pointers to variables of function type. It is here
+// because this package is the one that calls C. Such a function takes and returns
+// what package purego can pass on.
+func Load(path string, functions map[string]any) error {
+	if strings.ContainsRune(path, '/') || fileExists(path) {
+		var err error
+		if path, err = libraryFile(path); err != nil {
+			return err
+		}
+	}
+	var list []symbol
+	for name, fn := range functions {
+		list = append(list, symbol{name, fn})
+	}
+	return load(path, list...)
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // libraries holds what was loaded, by path, so that each is opened once in a
