@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"pamz", "content", "displace"},
 	{"match", "native"},
 	{"device"},
-	{"device/stock", "device/stock30"},
+	{"device/stock", "device/stock30", "device/native"},
 	{"plan", "manifest", "diffapi"},
 	{"deploy"},
 }

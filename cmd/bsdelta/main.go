@@ -18,6 +18,7 @@ import (
 	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
 	"swudelta/internal/device"
+	"swudelta/internal/device/native"
 	"swudelta/internal/device/stock"
 	"swudelta/internal/device/stock30"
 	"swudelta/internal/digest"
@@ -40,8 +41,10 @@ var app = &tool.Command{
 SOURCE and TARGET are SWUs, images, or any files; one of them may be standard
 input. The members of SWUs are compared one by one, without their compression:
 in SOURCE gzip and zstd are undone, in TARGET the compression that the device can
-redo (zstd under profile 1.0, gzip under 3.0), if it is the canonical form that
-zrecompress writes. The delta is a PAMZ file for the profile of the device.
+redo (zstd under profile 1.0, gzip under 3.0, both under native), if it is the
+canonical form that zrecompress writes. The delta is a PAMZ file for the profile of
+the device, or, with --device native, a smaller one of our own format, which only devices
+with our library apply.
 It is written only after it was applied in memory and gave TARGET, and only if
 it is smaller than TARGET.
 
@@ -60,7 +63,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	Flags: []tool.Flag{
 		&tool.String{Name: "format", Arg: "FORMAT", Value: "pamz", Help: "pamz, or bsdiff40: one plain patch between the files as they are"},
 		&tool.Level{Value: plan.DefaultEffort, Help: "fast ... small"},
-		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs: 1.0 or 3.0"},
+		&tool.String{Name: "device", Arg: "PROFILE", Value: "1.0", Help: "what the device runs: 1.0, 3.0, or native, our own library"},
 		&tool.Strings{Name: "source-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) SOURCE"},
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
 		&tool.Size{Name: "device-memory", Value: plan.DefaultDeviceMemory, Help: "resident memory of the process that applies the delta"},
@@ -75,10 +78,16 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	Run: run,
 }
 
+// own is the profile of devices that run our own library.
+const own = pamz.Profile("native")
+
 func run(c *tool.Context) error {
-	profile, err := pamz.ParseProfile(c.String("device"))
-	if err != nil {
-		return tool.Usagef("--device: %v", err)
+	profile := own
+	if c.String("device") != string(own) {
+		var err error
+		if profile, err = pamz.ParseProfile(c.String("device")); err != nil {
+			return tool.Usagef("--device: %v, or %s", err, own)
+		}
 	}
 	source, err := c.InputAt(0)
 	if err != nil {
@@ -169,12 +178,15 @@ func writeSummary(c *tool.Context, r *plan.Result, target int64, made bool) erro
 
 // newDevice returns the device of a profile.
 func newDevice(c *tool.Context, profile pamz.Profile, zstd *codec.Zstd) (device.Device, error) {
-	if profile != pamz.Profile30 {
+	if profile == pamz.Profile10 {
 		return stock.New(stock.Options{Zstd: zstd, Workers: c.Int("jobs"), Scratch: c.Scratch}), nil
 	}
 	zlib, err := codec.OpenZlib("")
 	if err != nil {
 		return nil, err
+	}
+	if profile == own {
+		return native.New(native.Options{Zstd: zstd, Zlib: zlib, Load: c.Load, Scratch: c.Scratch}), nil
 	}
 	return stock30.New(stock30.Config{Zstd: zstd, Zlib: zlib, Scratch: c.Scratch}), nil
 }

@@ -38,6 +38,10 @@ type Limits struct {
 	EntryMemory int // what an entry takes of the device's memory while packs are made, in bytes
 	PatchMemory int // what applying a patch takes beside its sides, in bytes
 	RangeCost   int // bytes of the delta for each range of the old side of a pack
+
+	// Whole says that patches are wanted as they are found: with Controls instead of Patch,
+	// and with literals in place, so that Fresh is empty.
+	Whole bool
 }
 
 // Effort is what takes time and saves bytes.
@@ -80,8 +84,10 @@ type Pack struct {
 	Ranges []Range  // of the old side: the old side of the patch, end to end,
 	Fresh  Range    // and behind them these of Image.Fresh
 	New    [][]byte // what the patch makes, end to end
-	Patch  []byte   // BSDIFF40
+	Patch  []byte   // BSDIFF40; nil if Whole
 	Sizes  bsdiff.Sizes
+
+	Controls []bsdiff.Control // if Whole
 
 	known, direct, runs int // bytes of known copies; literals that are entries, and their number
 }
@@ -121,7 +127,7 @@ func Find(old, new *Side, o Options) (*Image, error) {
 	im.Entries = newTable(f.target, f.division.pieces, made, len(old.Data), len(im.Fresh)).entries
 	for _, k := range made {
 		p := &Pack{
-			Ranges: k.ranges, Fresh: Range{k.freshAt, len(k.fresh)}, New: k.parts(f.target), Patch: k.patch, Sizes: k.sizes,
+			Ranges: k.ranges, Fresh: Range{k.freshAt, len(k.fresh)}, New: k.parts(f.target), Patch: k.patch, Sizes: k.sizes, Controls: k.controls,
 			known: k.known, direct: total(k.direct, pieceLen), runs: len(k.direct),
 		}
 		im.Packs = append(im.Packs, p)

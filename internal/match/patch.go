@@ -41,6 +41,8 @@ type madePack struct {
 	sites   []Site  // where they are inserted
 	sizes   bsdiff.Sizes
 	known   int // bytes of copies that needed no matching
+
+	controls []bsdiff.Control // if Whole, in place of patch
 }
 
 func pieceLen(p piece) int { return p.n }
@@ -102,6 +104,10 @@ func (w *workspace) match(p *pack, budget int, f *finder) (*madePack, error) {
 	w.from, w.to = from, to
 	known := p.copies(f.division)
 	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: f.Effort.Patch})
+	copied := total(known, func(c bsdiff.Copy) int { return c.Len })
+	if f.Whole {
+		return &madePack{pack: p, controls: whole.Controls, known: copied}, nil
+	}
 	sites := insertions(whole, p.ranges, bsdiff.FreshRun)
 	for _, least := range directRuns {
 		patch, runs := whole.CutFresh(least)
@@ -109,7 +115,7 @@ func (w *workspace) match(p *pack, budget int, f *finder) (*madePack, error) {
 		if int64(len(from)+len(fresh))+patch.NewSize() > int64(budget) {
 			continue
 		}
-		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, sites: sites, known: total(known, func(c bsdiff.Copy) int { return c.Len })}
+		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, sites: sites, known: copied}
 		k.material, k.direct = cutRuns(p.material, runs)
 		whole = nil // it is large
 		var encoded bytes.Buffer

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+
+// Package native writes deltas for devices that run our own library: our own format (package
+// internal/native). Such a device reads the old side at random and holds no pack in
+// memory, so patches become operations over both sides as a whole.
+package native
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/content"
+	"swudelta/internal/device"
+	"swudelta/internal/digest"
+	"swudelta/internal/fault"
+	"swudelta/internal/match"
+	format "swudelta/internal/native"
+)
+
+const (
+	// packSize is the greatest sum of both sides of a pack, in bytes. The device has no part in
+	// it: matching takes some ten times as much here.
+	packSize = 112 << 20
+	// processMemory is what a process takes to apply any delta, beside what the delta states,
+	// in bytes.
+	processMemory = 12 << 20
+	// leastMemory is what models and a process take at most, but for operations.
+	leastMemory = 36 << 20
+)
+
+// Options are what a device needs.
+type Options struct {
+	Zstd    *codec.Zstd
+	Zlib    *codec.Zlib
+	Load    func(io.Reader) ([]byte, error) // keeps content where it can be addressed
+	Scratch func() (*os.File, error)        // returns an unnamed temporary file
+}
+
+// Device is a device with our library. It implements device.Device.
+type Device struct{ Options }
+
+// New returns a device.
+func New(o Options) *Device { return &Device{o} }
+
+// Codecs returns what our library undoes, gzip and zstd, and makes: the canonical forms of both.
+func (d *Device) Codecs() device.Codecs {
+	return device.Codecs{
+		MaxWindow: codec.MaxWindow,
+		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){
+			codec.KindZstd: func(w io.Writer) (io.WriteCloser, error) {
+				return d.Zstd.NewCanonicalWriter(w, codec.CanonicalLevel)
+			},
+			codec.KindGzip: d.Zlib.NewCanonicalWriter,
+		},
+	}
+}
+
+// Reach is everything.
+func (d *Device) Reach() int64 { return math.MaxInt64 }
+
+// Limits returns the limits for a process with that much memory. An operation for a run takes
+// some three bytes.
+func (d *Device) Limits(memory int64) match.Limits {
+	l := match.Limits{Pack: packSize, Run: 32 << 10, Zeros: 16 << 10, Repeat: 8 << 10, PatchMemory: packSize, RangeCost: 8, Whole: true}
+	if memory < leastMemory {
+		l.Pack = 0
+	}
+	return l
+}
+
+// writer puts both sides of a delta together.
+type writer struct {
+	*Device
+	format.Input
+	source  content.Input
+	starts  map[content.Part]int64 // where in the old side parts of the source are
+	oldSize int64
+	newSize int64
+	olds    [][]byte
+	news    [][]byte
+}
+
+// Write returns the delta as a file.
+func (d *Device) Write(delta *device.Delta) ([]byte, error) {
+	w := &writer{Device: d, source: delta.Source, starts: map[content.Part]int64{}}
+	w.SourceLength, w.SourceSHA256 = delta.Source.Size, delta.SourceSHA256
+	w.TargetLength, w.TargetSHA256 = delta.Target, delta.TargetSHA256
+	for _, m := range delta.Members {
+		if err := w.member(m); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	var err error
+	if w.OldSide, err = w.join(w.olds); err == nil {
+		w.NewSide, err = w.join(w.news)
+	}
+	if err != nil {
+		return nil, err
+	}
+	file, err := format.Encode(&w.Input)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range delta.Members {
+		m.Cost = int64(len(file)) * m.Size / max(delta.Target, 1) // nobody can say exactly
+	}
+	opened, err := format.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return nil, fmt.Errorf("read the new delta back: %w", err)
+	}
+	for _, s := range opened.Sections {
+		delta.Explain("section %v: %d", s.Type, s.Length)
+	}
+	return file, nil
+}
+
+// join returns content end to end. What is only one stays where it is.
+func (w *writer) join(list [][]byte) ([]byte, error) {
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	readers := make([]io.Reader, len(list))
+	for i, b := range list {
+		readers[i] = bytes.NewReader(b)
+	}
+	return w.Load(io.MultiReader(readers...))
+}
+
+// segment adds a segment of the target: content of the new side, compressed if kind says so.
+func (w *writer) segment(content []byte, stored int64, kind codec.Kind) {
+	s := format.Segment{Length: stored}
+	if kind != codec.KindPlain {
+		s.Parts = []format.Segment{{Length: int64(len(content))}}
+	}
+	switch kind {
+	case codec.KindZstd:
+		s.Closer, s.Level = format.CloseZstd, codec.CanonicalLevel
+	case codec.KindGzip:
+		s.Closer = format.CloseGzip
+	}
+	w.New = append(w.New, s)
+	w.news = append(w.news, content)
+	w.newSize += int64(len(content))
+}
+
+func (w *writer) member(m *device.Member) error {
+	switch {
+	case m.Copy != nil:
+		b, err := w.Load(w.source.Section(*m.Copy))
+		if err != nil {
+			return err
+		}
+		at, err := w.part(content.Part{Range: *m.Copy, Size: m.Copy.Len}, b)
+		if err != nil {
+			return err
+		}
+		w.Ops = append(w.Ops, format.Op{Kind: format.Copy, Len: m.Size, Old: at})
+		w.segment(b, m.Size, codec.KindPlain)
+		return nil
+	case m.Image == nil:
+		w.Ops = append(w.Ops, format.Op{Kind: format.Literal, Len: m.Size})
+		w.segment(m.Literal, m.Size, codec.KindPlain)
+		return nil
+	}
+	var old []match.Range // of the old side of the delta: that of the member, end to end
+	done := int64(0)
+	for _, p := range m.Parts {
+		at, err := w.part(p, m.Image.Old[done:done+p.Size])
+		if err != nil {
+			return err
+		}
+		old = append(old, match.Range{Off: int(at), Len: int(p.Size)})
+		done += p.Size
+	}
+	w.Ops = append(w.Ops, operations(m.Image, old)...)
+	w.segment(m.Image.Target, m.Size, m.Kind)
+	return nil
+}
+
+// part returns where in the old side a part of the source is, which is added the first time.
+func (w *writer) part(p content.Part, data []byte) (int64, error) {
+	if at, ok := w.starts[p]; ok {
+		return at, nil
+	}
+	s := format.Stream{Offset: p.Off, Length: p.Len, Size: p.Size}
+	switch p.Kind {
+	case codec.KindGzip:
+		s.Opener = format.OpenGzip
+	case codec.KindZstd:
+		s.Opener = format.OpenZstd
+		var err error
+		if s.Window, err = zstdWindow(w.source.Section(p.Range)); err != nil {
+			return 0, err
+		}
+	}
+	at := w.oldSize
+	w.starts[p] = at
+	w.oldSize += p.Size
+	w.Old = append(w.Old, s)
+	w.olds = append(w.olds, data)
+	return at, nil
+}
+
+// zstdWindow returns a power of two that is as wide as the windows of zstd frames.
+func zstdWindow(r *io.SectionReader) (int64, error) {
+	for window := int64(1 << 20); ; window *= 2 {
+		z, err := codec.NewZstdReader(io.NewSectionReader(r, 0, r.Size()), window)
+		if err == nil {
+			_, err = io.Copy(io.Discard, z)
+			z.Close()
+		}
+		if err == nil || !fault.IsData(err) || window >= codec.MaxWindow {
+			return window, err
+		}
+	}
+}
+
+// Try applies a delta as the device does.
+func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer) (device.Cost, error) {
+	opened, err := format.Open(bytes.NewReader(delta), int64(len(delta)))
+	if err != nil {
+		return device.Cost{}, fmt.Errorf("read the new delta back: %w", err)
+	}
+	err = opened.Apply(io.Discard, source, source.Size, format.ApplyOptions{
+		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
+		Zlib:      func() (*codec.Zlib, error) { return d.Zlib, nil },
+		Scratch:   d.Scratch,
+		Memory:    max(opened.Need.Memory, format.DefaultMemory),
+		SourceSum: sourceSum,
+	})
+	if err != nil {
+		return device.Cost{}, fmt.Errorf("try the new delta: %w", err)
+	}
+	return device.Cost{Memory: opened.Need.Memory + processMemory, Tmp: opened.Need.Scratch}, nil
+}
+
+// placed is an operation and where what it makes lies among what entries of an image refer to:
+// the old side, then the new sides of all packs.
+type placed struct {
+	at int64
+	format.Op
+}
+
+func (p placed) end() int64 { return p.at + p.Len }
+
+// operations returns what makes an image, whose old side is ranges of that of the delta, end
+// to end. What no old content serves is literals.
+func operations(im *match.Image, old []match.Range) []format.Op {
+	list := spread(nil, old, 0, 0, int64(len(im.Old)))
+	base := int64(len(im.Old))
+	for _, p := range im.Packs {
+		at, pos := base, int64(0)
+		for _, c := range p.Controls {
+			// The old side of a pack is ranges of that of the image.
+			for n := c.Add; n > 0; {
+				from, k := find(p.Ranges, pos, n)
+				list = spread(list, old, at, from, k)
+				at, pos, n = at+k, pos+k, n-k
+			}
+			at += c.Extra
+			pos += c.Seek
+		}
+		base += int64(p.NewSize())
+	}
+	var out []format.Op
+	for _, e := range im.Entries {
+		if e.Zero {
+			out = join(out, format.Op{Kind: format.Fill, Len: int64(e.Len)})
+			continue
+		}
+		at, end := int64(e.Off), int64(e.Off+e.Len)
+		i, _ := slices.BinarySearchFunc(list, at, func(p placed, at int64) int { return cmp.Compare(p.end(), at+1) })
+		for ; at < end && i < len(list) && list[i].at < end; i++ {
+			p := list[i]
+			if p.at > at {
+				out = join(out, format.Op{Kind: format.Literal, Len: p.at - at})
+				at = p.at
+			}
+			p.Old += at - p.at
+			p.Len = min(p.end(), end) - at
+			out = join(out, p.Op)
+			at += p.Len
+		}
+		if at < end {
+			out = join(out, format.Op{Kind: format.Literal, Len: end - at})
+		}
+	}
+	return out
+}
+
+// spread appends copies to at of n bytes at from of ranges that are put end to end.
+func spread(list []placed, ranges []match.Range, at, from, n int64) []placed {
+	for n > 0 {
+		off, k := find(ranges, from, n)
+		list = append(list, placed{at, format.Op{Kind: format.Copy, Len: k, Old: off}})
+		at, from, n = at+k, from+k, n-k
+	}
+	return list
+}
+
+// find returns where offset at of ranges that are put end to end lies, and how many of n
+// bytes from there on are in the same range.
+func find(ranges []match.Range, at, n int64) (off, k int64) {
+	for _, r := range ranges {
+		if at < int64(r.Len) {
+			return int64(r.Off) + at, min(n, int64(r.Len)-at)
+		}
+		at -= int64(r.Len)
+	}
+	panic("native: a patch leaves its old side")
+}
+
+// join appends an operation, or makes the last one longer.
+func join(list []format.Op, o format.Op) []format.Op {
+	if i := len(list) - 1; i >= 0 && list[i].Kind == o.Kind {
+		l := &list[i]
+		if o.Kind == format.Literal || o.Kind == format.Fill && l.Old == o.Old || o.Kind == format.Copy && l.Old+l.Len == o.Old {
+			l.Len += o.Len
+			return list
+		}
+	}
+	return append(list, o)
+}

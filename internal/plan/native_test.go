@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+
+package plan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/content"
+	device "swudelta/internal/device/native"
+	"swudelta/internal/native"
+	"swudelta/internal/tooltest"
+)
+
+// optionsNative are for the native device, and stock ones that make canonical streams.
+func optionsNative(t testing.TB) (o, stock, stock30 Options) {
+	t.Helper()
+	stock, stock30 = options(t), options30(t)
+	d := stock.Device.(*testDevice)
+	o = stock
+	o.Device = device.New(device.Options{
+		Zstd: d.zstd, Zlib: stock30.Device.(*testDevice30).zlib, Load: io.ReadAll, Scratch: d.scratch,
+	})
+	return o, stock, stock30
+}
+
+func appliedNative(t testing.TB, o Options, source, delta []byte) []byte {
+	t.Helper()
+	d := o.Device.(*device.Device)
+	opened, err := native.Open(bytes.NewReader(delta), int64(len(delta)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err = opened.Apply(&out, bytes.NewReader(source), int64(len(source)), native.ApplyOptions{
+		Zstd:    func() (*codec.Zstd, error) { return d.Zstd, nil },
+		Zlib:    func() (*codec.Zlib, error) { return d.Zlib, nil },
+		Scratch: d.Scratch,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestMakeNative(t *testing.T) {
+	o, stock, stock30 := optionsNative(t)
+	old := random(1, 1<<20)
+	new := edits(old)
+	other := random(5, 1<<20)
+	// Runs of every kind, the same content more than once, and a source with two streams.
+	mixed := slices.Concat(old[:300<<10], make([]byte, 400<<10), new, old[300<<10:500<<10], new[:200<<10], random(9, 100<<10), other)
+	desc := func(v string) member {
+		return member{"sw-description", fmt.Appendf(nil, "software = { version = %q; };\n", v)}
+	}
+	for _, c := range []struct {
+		name           string
+		source, target []byte
+		most           int // bytes of the delta
+	}{
+		{"plain files", old, new, 140 << 10},
+		{"gzip to canonical gzip", gzipped(t, old), canonicalGzip(t, stock30, new), 140 << 10},
+		{"zstd to canonical zstd", canonical(t, stock, old), canonical(t, stock, new), 140 << 10},
+		{"gzip to plain", gzipped(t, old), new, 140 << 10},
+		{"SWU", archive(t, desc("1"), member{"root.ext4.gz", gzipped(t, old)}),
+			archive(t, desc("2"), member{"root.ext4.zst", canonical(t, stock, new)}), 141 << 10},
+		{"two streams to all kinds of runs", slices.Concat(gzipped(t, old), gzipped(t, other)), canonicalGzip(t, stock30, mixed), 250 << 10},
+		{"images that swap names", archive(t, desc("1"), member{"a.gz", gzipped(t, old)}, member{"b.gz", gzipped(t, other)}),
+			archive(t, desc("2"), member{"b.zst", canonical(t, stock, new)}, member{"a.zst", canonical(t, stock, other[100:])}), 141 << 10},
+		{"an image of two others", archive(t, desc("1"), member{"a", old}, member{"b", other}),
+			archive(t, desc("2"), member{"c", slices.Concat(other[:700<<10], new, other)}), 141 << 10},
+		{"an unchanged member", archive(t, desc("1"), member{"a", old}, member{"b", other}),
+			archive(t, desc("2"), member{"a", new}, member{"b", other}), 141 << 10},
+		{"only unchanged members", archive(t, desc("1"), member{"b", other}), archive(t, desc("2"), member{"c", other}), 1 << 10},
+		{"shrunk to zeros", old, make([]byte, 1<<20), 1 << 10},
+		{"all of the source and more", gzipped(t, old), slices.Concat(old, old[:100]), 1 << 10},
+		{"nothing in common", random(6, 1<<20), append(random(7, 1<<20), make([]byte, 1<<20)...), 1<<20 + 1000},
+		{"tiny", []byte("old"), bytes.Repeat([]byte("new "), 300), 1100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := Make(input(c.source), input(c.target), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Delta) > c.most {
+				t.Errorf("got %d bytes, want at most %d", len(r.Delta), c.most)
+			}
+			if got := appliedNative(t, o, c.source, r.Delta); !bytes.Equal(got, c.target) {
+				t.Error("applying the delta does not give the target")
+			}
+			if c.name != "plain files" {
+				return
+			}
+			more := o
+			more.Workers = 7
+			again, err := Make(input(c.source), input(c.target), more)
+			if err != nil || !bytes.Equal(again.Delta, r.Delta) {
+				t.Errorf("another delta with more workers: %v", err)
+			}
+		})
+	}
+}
+
+func TestNativeLimits(t *testing.T) {
+	o, _, _ := optionsNative(t)
+	old := fmt.Appendf(nil, "%x", random(1, 1<<19))
+	for _, limit := range []func(*Options){
+		func(o *Options) { o.DeviceMemory = 10 << 20 },
+		func(o *Options) { o.DeviceTmp = 1<<20 - 1 },
+	} {
+		small := o
+		limit(&small)
+		if _, err := Make(input(gzipped(t, old)), input(edits(old)), small); !errors.Is(err, ErrDevice) {
+			t.Errorf("error %v, want %v", err, ErrDevice)
+		}
+	}
+	if _, err := Make(input(old), input([]byte("short")), o); !errors.Is(err, ErrNotSmaller) {
+		t.Errorf("error %v, want %v", err, ErrNotSmaller)
+	}
+}
+
+// TestNativeCorpus makes deltas of real images. The limits are a thousandth above what was
+// measured.
+func TestNativeCorpus(t *testing.T) {
+	dir := tooltest.Corpus(t)
+	if testing.Short() {
+		t.Skip("-short")
+	}
+	o, _, _ := optionsNative(t)
+	for pair, most := range map[string]int{"patch": 1_559_000, "minor": 2_498_000} {
+		t.Run(pair, func(t *testing.T) {
+			source, target := image(t, filepath.Join(dir, pair, "source.swu")), image(t, filepath.Join(dir, pair, "target.swu"))
+			r, err := Make(input(source), input(target), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d bytes", len(r.Delta))
+			if len(r.Delta) > most && len(source) == 32<<20 {
+				t.Errorf("%d bytes, want at most %d", len(r.Delta), most)
+			}
+		})
+	}
+}
+
+// image returns the content of the last member of a SWU.
+func image(t *testing.T, path string) []byte {
+	f, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members, err := content.Members(input(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := codec.NewReader(members[len(members)-1].Open())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
