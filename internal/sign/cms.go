@@ -224,8 +224,8 @@ func checkSigner(s protocol.SignerInfo, cert *x509.Certificate, text []byte) (er
 			err = errors.New("malformed")
 		}
 	}()
-	hash, err := s.Hash()
-	if err != nil {
+	hash := digestOf(s.DigestAlgorithm.Algorithm)
+	if hash == 0 {
 		return fmt.Errorf("digest %s: %w", s.DigestAlgorithm.Algorithm, errUnsupported)
 	}
 	signed := text
@@ -253,6 +253,26 @@ func sum(hash crypto.Hash, data []byte) []byte {
 	h := hash.New()
 	h.Write(data)
 	return h.Sum(nil)
+}
+
+// moreDigests are those that the library does not map (NIST's registry of
+// 2.16.840.1.101.3.4.2). OpenSSL signs with each, and SWUpdate takes it.
+var moreDigests = map[string]crypto.Hash{
+	"2.16.840.1.101.3.4.2.4": crypto.SHA224, "2.16.840.1.101.3.4.2.5": crypto.SHA512_224, "2.16.840.1.101.3.4.2.6": crypto.SHA512_256,
+	"2.16.840.1.101.3.4.2.7": crypto.SHA3_224, "2.16.840.1.101.3.4.2.8": crypto.SHA3_256,
+	"2.16.840.1.101.3.4.2.9": crypto.SHA3_384, "2.16.840.1.101.3.4.2.10": crypto.SHA3_512,
+}
+
+// digestOf returns the digest with an object identifier; 0 if there is none here.
+func digestOf(id asn1.ObjectIdentifier) crypto.Hash {
+	hash := oid.DigestAlgorithmToCryptoHash[id.String()]
+	if hash == 0 {
+		hash = moreDigests[id.String()]
+	}
+	if !hash.Available() {
+		return 0
+	}
+	return hash
 }
 
 // Algorithms of signatures (RFC 8017 appendix C, RFC 5754 §3.3), each with the
@@ -332,14 +352,18 @@ func pssSalt(der []byte, hash crypto.Hash) (salt int, err error) {
 		}
 	}
 	// Where they are missing they stand for SHA-1.
-	for _, a := range []asn1.ObjectIdentifier{params.Hash.Algorithm, inner.Algorithm} {
-		got := crypto.SHA1
-		if len(a) > 0 {
-			got = oid.DigestAlgorithmToCryptoHash[a.String()]
+	stated := func(id asn1.ObjectIdentifier) crypto.Hash {
+		if len(id) == 0 {
+			return crypto.SHA1
 		}
-		if got != hash {
-			return 0, fmt.Errorf("parameters of RSA-PSS: digest %s, that of the signer is %v", a, hash)
-		}
+		return digestOf(id)
+	}
+	if got := stated(params.Hash.Algorithm); got != hash {
+		return 0, fmt.Errorf("parameters of RSA-PSS: digest %v, that of the signer is %v", got, hash)
+	}
+	// OpenSSL and SWUpdate take any digest for the mask, Go's library this one alone.
+	if got := stated(inner.Algorithm); got != hash {
+		return 0, fmt.Errorf("RSA-PSS whose mask has digest %v and whose text has %v: %w", got, hash, errUnsupported)
 	}
 	if params.Salt < 0 || params.Salt > maxSalt || params.Trailer != 1 {
 		return 0, fmt.Errorf("parameters of RSA-PSS: salt of %d bytes, trailer %d", params.Salt, params.Trailer)

@@ -128,11 +128,18 @@ func TestOpenSSL(t *testing.T) {
 		t.Error(err)
 	}
 	// Without -binary the text is changed before it is signed; PEM is not DER.
-	for args, want := range map[string]string{"-outform DER": "it is of another text", "-binary -outform PEM": "it is PEM"} {
-		if err := openssl("cms -sign "+args, "-signer", cert, "-inkey", key, "-in", in, "-out", theirs); err != nil {
+	// What the library cannot do is said to be that.
+	for args, want := range map[string]string{
+		"-outform DER":           "it is of another text",
+		"-binary -outform PEM":   "it is PEM",
+		"-binary -outform SMIME": "SWUpdate reads binary ones",
+		"-binary -outform DER -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha1": "mask has digest SHA-1 and whose text has SHA-256: not supported",
+		"-binary -outform DER -md ripemd160":                                         "digest 1.3.36.3.2.1: not supported",
+	} {
+		if err := openssl("cms -sign -signer "+cert+" -inkey "+key+" -in "+in+" -out "+theirs, strings.Fields(args)...); err != nil {
 			t.Error(err)
 		}
-		if _, err := public(root, middle).Verify(CMS, text, must(os.ReadFile(theirs)), now); !fault.IsData(err) || !strings.Contains(err.Error(), want) {
+		if _, err := public(root, middle).Verify("", text, must(os.ReadFile(theirs)), now); !fault.IsData(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
@@ -234,6 +241,10 @@ func TestSWUpdateForms(t *testing.T) {
 		{"RSA-PSS", signer, "-keyopt rsa_padding_mode:pss", signer, true},
 		{"RSA-PSS, salt as long as the digest", signer, "-keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:-1", signer, true},
 		{"SHA-1", signer, "-md sha1", signer, true},
+		{"SHA-224", signer, "-md sha224", signer, true},
+		{"SHA-512/256", signer, "-md sha512-256", signer, true},
+		{"SHA3-256", signer, "-md sha3-256", signer, true},
+		{"RSA-PSS with SHA-224", signer, "-md sha224 -keyopt rsa_padding_mode:pss", signer, true},
 		{"second signer", signer, "OTHER", signer, true},
 		{"second signer, the other one", signer, "OTHER", other, true},
 		{"unknown", signer, "", other, false},

@@ -48,8 +48,18 @@ type Good struct {
 // self-signed one in p, and the signer must be fit for signing mail or code (see
 // Unfit).
 func (p *Public) Verify(scheme Scheme, text, sig []byte, now time.Time) (Good, error) {
-	if scheme == "" && isCMS(sig) {
-		scheme = CMS
+	if scheme == "" {
+		switch {
+		case isCMS(sig):
+			scheme = CMS
+		case isText(sig):
+			// Nothing, PEM, S/MIME, base64: none of the binary schemes, so say what it is.
+			if form, err := Form(sig); err != nil {
+				return Good{}, err
+			} else if form == "OpenPGP" {
+				return Good{}, fault.Dataf("bad signature: OpenPGP is not checked here")
+			}
+		}
 	}
 	if scheme == CMS {
 		if len(p.certs) == 0 {
