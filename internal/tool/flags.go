@@ -27,8 +27,8 @@ type String struct {
 	Output      bool // the value names a file to write, which must be possible
 }
 
-// Strings is a flag that may be given several times.
-type Strings struct{ Name, Short, Arg, Help string }
+// Strings is a flag that may be given several times. Its values stay as they are.
+type Strings struct{ Name, Arg, Help string }
 
 // Bool is a flag without a value.
 type Bool struct{ Name, Short, Help string }
@@ -64,7 +64,7 @@ func (f *String) cli() []cli.Flag {
 	return []cli.Flag{&cli.StringFlag{Name: f.Name, Aliases: aliases(f.Short), Value: f.Value}}
 }
 func (f *Strings) cli() []cli.Flag {
-	return []cli.Flag{&cli.StringSliceFlag{Name: f.Name, Aliases: aliases(f.Short)}}
+	return []cli.Flag{&cli.GenericFlag{Name: f.Name, Value: &stringsValue{}}}
 }
 func (f *Bool) cli() []cli.Flag {
 	return []cli.Flag{&cli.BoolFlag{Name: f.Name, Aliases: aliases(f.Short)}}
@@ -110,7 +110,7 @@ func (f *String) help() ([]string, string, string) {
 }
 
 func (f *Strings) help() ([]string, string, string) {
-	return names(f.Name, f.Short), orValue(f.Arg), f.Help
+	return names(f.Name, ""), orValue(f.Arg), f.Help
 }
 
 func (f *Bool) help() ([]string, string, string) { return names(f.Name, f.Short), "", f.Help }
@@ -139,6 +139,19 @@ func (f *Size) help() ([]string, string, string) {
 func (f *Level) help() ([]string, string, string) {
 	return []string{"-0 ... -9"}, "", fmt.Sprintf("%s (default -%d)", f.Help, f.Value)
 }
+
+// stringsValue is the values of a flag. The library's own type for that takes the
+// blanks around each, which file names can have.
+type stringsValue []string
+
+// Set implements flag.Value.
+func (v *stringsValue) Set(s string) error {
+	*v = append(*v, s)
+	return nil
+}
+
+// String implements flag.Value.
+func (v *stringsValue) String() string { return strings.Join(*v, " ") }
 
 // sizeValue is a number of bytes as a flag.
 type sizeValue int64

@@ -161,15 +161,14 @@ func app(cmd *Command, args []string) *cli.App {
 		flags = append(flags, f.cli()...)
 	}
 	a := &cli.App{
-		Name:                      cmd.Name,
-		CustomAppHelpTemplate:     strings.ReplaceAll(helpText(cmd), "{{", `{{"{{"}}`),
-		HideHelpCommand:           true,
-		HideVersion:               true,
-		DisableSliceFlagSeparator: true,
-		Flags:                     flags,
-		Writer:                    os.Stdout,
-		ErrWriter:                 os.Stderr,
-		ExitErrHandler:            func(*cli.Context, error) {},
+		Name:                  cmd.Name,
+		CustomAppHelpTemplate: strings.ReplaceAll(helpText(cmd), "{{", `{{"{{"}}`),
+		HideHelpCommand:       true,
+		HideVersion:           true,
+		Flags:                 flags,
+		Writer:                os.Stdout,
+		ErrWriter:             os.Stderr,
+		ExitErrHandler:        func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 				return unknownFlag(cmd, args, name)
@@ -267,19 +266,22 @@ func (c *Context) Arg(i int) string {
 func (c *Context) String(name string) string { return c.cli.String(name) }
 
 // Strings returns the values of a Strings flag, in order.
-func (c *Context) Strings(name string) []string { return c.cli.StringSlice(name) }
+func (c *Context) Strings(name string) []string {
+	if v, ok := c.cli.Generic(name).(*stringsValue); ok {
+		return *v
+	}
+	return nil
+}
 
 // Values returns the values of a flag of any kind that was given, as text.
 func (c *Context) Values(name string) []string {
-	if v, ok := c.cli.Generic(name).(*sizeValue); ok {
+	switch v := c.cli.Generic(name).(type) {
+	case *sizeValue:
 		return []string{v.String()}
+	case *stringsValue:
+		return *v
 	}
-	switch v := c.cli.Value(name).(type) {
-	case cli.StringSlice:
-		return v.Value()
-	default:
-		return []string{fmt.Sprint(v)}
-	}
+	return []string{fmt.Sprint(c.cli.Value(name))}
 }
 
 // Bool returns the value of a Bool flag.
