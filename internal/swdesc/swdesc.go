@@ -57,7 +57,10 @@ func Parse(text []byte) (*Description, error) {
 	}
 	var err error
 	if d.root, err = parse(text); err != nil {
-		if isBinary(text) {
+		switch {
+		case isArchive(text):
+			err = fault.Data(errArchive)
+		case isBinary(text):
 			err = fault.Data(errBinary)
 		}
 		return nil, err
@@ -73,6 +76,21 @@ func Parse(text []byte) (*Description, error) {
 	})
 	d.decide()
 	return d, nil
+}
+
+// errArchive is the fault of the archive that a description lies in.
+var errArchive error = archiveError{}
+
+type archiveError struct{}
+
+func (archiveError) Error() string { return "this is an SWU, want the sw-description in it" }
+
+// Hint says what to do.
+func (archiveError) Hint() string { return `"swu-unpack --member sw-description SWU" prints it` }
+
+// isArchive reports whether text begins as the cpio archives of SWUpdate do.
+func isArchive(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("070701")) || bytes.HasPrefix(text, []byte("070702"))
 }
 
 // errBinary is the fault of a text that is none.
