@@ -156,6 +156,7 @@ func TestScriptFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
+	var alone []string
 	for _, entry := range all {
 		name := entry.Name()
 		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Mode()&0o100 == 0 || name == "version" {
@@ -175,6 +176,7 @@ func TestScriptFlags(t *testing.T) {
 			t.Errorf("%s --no-such-flag: status %d, stdout %q, stderr %q", name, status, out, messages)
 		}
 		if operand[name] == "" {
+			alone = append(alone, name)
 			continue
 		}
 		out, messages, status = run(name, operand[name], "--help")
@@ -184,6 +186,18 @@ func TestScriptFlags(t *testing.T) {
 	}
 	if n < 8 {
 		t.Errorf("looked at %d scripts only", n)
+	}
+	// A script that was copied without what it wants names it.
+	if err := os.Remove(filepath.Join(scripts, "version")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range alone {
+		if out, messages, status := run(name, "--version"); status != 1 || out != "" || !strings.Contains(messages, "/version: ") {
+			t.Errorf("%s without version: status %d, stdout %q, stderr %q", name, status, out, messages)
+		}
+	}
+	if out, messages, status := run("demo", t.TempDir()); status != 1 || out != "" || !strings.HasPrefix(messages, "demo: ") || !strings.Contains(messages, "/testdata/demo is not there") {
+		t.Errorf("demo without a checkout: status %d, stdout %q, stderr %q", status, out, messages)
 	}
 }
 
