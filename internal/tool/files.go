@@ -366,6 +366,9 @@ func findDestination(path string) (destination, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return destination{path: path}, nil
 	} else if err != nil {
+		if named := (*fs.PathError)(nil); !errors.As(err, &named) {
+			err = &fs.PathError{Op: "open", Path: path, Err: err} // a file where a folder should be, a ring of links
+		}
 		return destination{}, err
 	}
 	info, err := os.Stat(resolved)
