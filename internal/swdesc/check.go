@@ -231,15 +231,15 @@ func (d *Description) has(software *node, fits func(name string, n *node) bool) 
 }
 
 // installs reports whether a setting is a section with something to install.
-// Libconfig's SWUpdate skips a section that is a group, unless it is a link.
+// A section can be a group of entries as well as a list, or a link.
 func (d *Description) installs(name string, n *node) bool {
 	switch name {
 	case "images", "files", "scripts", "partitions", "bootenv", "uboot":
 	default:
 		return false
 	}
-	if n.kind == kindGroup {
-		return d.json && len(n.members) > 0 || n.get("ref") != nil
+	if n.get("ref") != nil || d.json && n.kind == kindGroup && len(n.members) > 0 {
+		return true
 	}
 	return slices.ContainsFunc(n.members, func(m member) bool {
 		e := m.value

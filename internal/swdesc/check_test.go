@@ -76,6 +76,8 @@ func TestCheck(t *testing.T) {
 		{"a board", `software = { b = { version = "1"; uboot = ( { name = "a" } ) } }`, gzip, ""},
 		{"too deep", `software = { a = { b = { c = { d = { version = "1"; images = ( { filename = "x" } ) } } } } }`, gzip, "description description"},
 		{"software is a list", `software = ( )`, gzip, "description"},
+		{"group", `software = { version = "1"; images = { a = { filename = "x" } } }`, gzip, ""},
+		{"group that is an entry", `software = { version = "1"; images = { filename = "x" } }`, gzip, "description"},
 		{"JSON group", `{"software": {"version": "1", "images": {"filename": "x"}}}`, gzip, ""},
 	} {
 		d, err := Parse([]byte(c.text))
