@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"swudelta/internal/codec"
 	"swudelta/internal/extfs"
 	"swudelta/internal/layout"
 )
@@ -15,6 +16,9 @@ import (
 func (o *Options) Layout(v *View, given map[string]*layout.Layout, side string) *layout.Layout {
 	if l := given[v.Member.Name]; l != nil {
 		if l.Size != int64(len(v.Data)) {
+			if codec.Detect(v.Data[:min(len(v.Data), codec.HeadSize)]) != codec.KindPlain {
+				return nil // it is for the content of what is compressed here
+			}
 			o.Note(fmt.Sprintf("the layout of %s %q is for an image of %d bytes, not %d: left out", side, v.Member.Name, l.Size, len(v.Data)))
 			return nil
 		}
