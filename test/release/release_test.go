@@ -168,7 +168,7 @@ func TestScale(t *testing.T) {
 			t.Helper()
 			cmd := exec.Command("bash", "-euc", script)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "HOME="+dir, "SIGN={ printf '\\210\\013\\004'; mktemp -u XXXXXXXXXX | tr -d '\\n'; } >\"$1.sig\" && :")
+			cmd.Env = append(os.Environ(), "HOME="+dir, "SIGN={ printf \"\\210\\013\\004\"; mktemp -u XXXXXXXXXX | tr -d \"\\n\"; } >\"$1.sig\" && :")
 			if cache, err := os.UserCacheDir(); err == nil {
 				cmd.Env = append(cmd.Env, "XDG_CACHE_HOME="+cache)
 			}
