@@ -234,7 +234,8 @@ func TestOracleReads(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if o.Name != h.Name || o.Size != h.Size || !bytes.Equal(got, want) ||
+			// The oracle takes the zeros behind a name for a part of it.
+			if o.Name != h.Name+strings.Repeat("\x00", int(h.NamePadding)) || o.Size != h.Size || !bytes.Equal(got, want) ||
 				o.Checksum != h.Fields.Get(Check) || int(o.Uid) != int(h.Fields.Get(UID)) ||
 				uint32(o.ModTime.Unix()) != h.Fields.Get(MTime) || uint32(o.Mode) != h.Fields.Get(Mode) {
 				t.Errorf("%s: %q: got %+v, oracle %+v", name, h.Name, h, o)
