@@ -92,6 +92,7 @@ release-deltas -o out --sign 'sign-ota' --provider Contoso --name Gateway --vers
 		&tool.Bool{Name: "deltas-only", Help: "no summary and no manifest: one step of a larger run"},
 		&tool.Size{Name: "rank", Arg: "FULL", Help: "rank the sources in TABLE"},
 		&tool.String{Name: "sign", Arg: "COMMAND", Help: "sign the changed sw-description: the shell runs COMMAND with its path as last argument, and it must create PATH.sig"},
+		&tool.String{Name: "cert", Arg: "CERT", Help: "verify the new signature with this certificate or public key"},
 		&tool.String{Name: "device", Arg: "PROFILE", Help: "what devices run, as DiffGenTool has it"},
 		&tool.String{Name: "recompress", Arg: "FORM", Help: "how images are stored: zstd, gzip or none"},
 		&tool.String{Name: "libzstd", Arg: "FILE", Help: "libzstd to use"},
@@ -162,7 +163,7 @@ func options(c *tool.Context) (release.Options, error) {
 		All:        c.Bool("all"),
 		Sign:       c.String("sign"),
 		Libzstd:    c.String("libzstd"),
-		Recompress: given(c, "recompress", "device", "device-libzstd"),
+		Recompress: given(c, "recompress", "device", "device-libzstd", "cert"),
 		Delta:      given(c, "device", "device-libzstd", "device-memory", "device-tmp"),
 		Manifest:   given(c, names(manifestFlags)...),
 		KeepTime:   !c.IsSet("created"),
@@ -178,6 +179,8 @@ func options(c *tool.Context) (release.Options, error) {
 		return o, usage("-o DIR is missing")
 	case c.IsSet("jobs") && o.Jobs < 1:
 		return o, usage("--jobs \"%d\": want a number from 1 on", o.Jobs)
+	case c.IsSet("cert") && o.Sign == "":
+		return o, usage("--cert goes with --sign")
 	case o.AsIs && o.Sign != "":
 		return o, usage("--sign: with --as-is nothing is signed")
 	}
