@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"fault", "suffix"},
 	{"digest", "mix"},
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
-	{"swu", "extfs", "bsdiff"},
+	{"swu", "extfs", "bsdiff", "member"},
 	{"pamz", "content", "displace"},
 	{"match", "native"},
 	{"device"},

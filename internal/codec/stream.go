@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 
 	"swudelta/internal/fault"
@@ -31,6 +32,19 @@ func NewGzipMember(r io.Reader) (*GzipMember, error) {
 // Used returns the length of the member as it is stored, in bytes, when its content is
 // read.
 func (g *GzipMember) Used() int64 { return g.src.pos() }
+
+// DeflateMember reads the content of a raw deflate stream, and tells where it ends.
+type DeflateMember struct{ decoder }
+
+// NewDeflateMember returns the content of the deflate stream (RFC 1951) that r begins with.
+// What follows is left alone.
+func NewDeflateMember(r io.Reader) *DeflateMember {
+	s := newSource(r)
+	return &DeflateMember{decoder{kind: "deflate", src: s, r: flate.NewReader(s.Reader)}}
+}
+
+// Used returns the length of the stream, in bytes, when its content is read.
+func (d *DeflateMember) Used() int64 { return d.src.pos() }
 
 // NewStreamReader returns the content of r, which is of a kind that can be undone: one
 // gzip member, or zstd frames with windows of at most maxWindow bytes. Anything

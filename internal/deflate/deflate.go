@@ -42,18 +42,42 @@ func Open(src []byte, limit int64) (*Stream, error) {
 		return nil, err
 	}
 	s := &Stream{Content: first.content, Size: first.size()}
-	p, flushed := v.choose(src, s.Content)
-	s.Script, err = write(src[:s.Size], s.Content, p, flushed, v.parts)
+	s.Script, err = v.script(src[:s.Size], s.Content)
+	return s, err
+}
+
+// Analyse returns the script of a stream whose content is known. It was closed again
+// and compared. Errors are those of [Open].
+func Analyse(src, content []byte) ([]byte, error) {
+	first := &parser{bitReader: bitReader{src: src}, limit: int64(len(content))}
+	v, err := look(first)
+	if err != nil {
+		return nil, err
+	}
+	if n := first.size(); n != len(src) {
+		return nil, fault.At(int64(n), "deflate stream: bytes behind its end")
+	}
+	return v.script(src, content)
+}
+
+// script makes the script of a stream, and tries it.
+func (v *survey) script(src, content []byte) ([]byte, error) {
+	p, flushed := v.choose(src, content)
+	script, err := write(src, content, p, flushed, v.parts)
 	switch {
 	case errors.Is(err, errSlow):
 		return nil, fmt.Errorf("%w: %v", ErrOdd, err)
 	case err != nil:
 		return nil, err
 	}
-	if err := s.check(src[:s.Size]); err != nil {
-		return nil, err
+	c := &comparer{want: src}
+	if err := Close(c, bytes.NewReader(content), script); err != nil {
+		return nil, fmt.Errorf("close the stream again: %w", err)
 	}
-	return s, nil
+	if len(c.want) > 0 {
+		return nil, errors.New("close the stream again: it is too short")
+	}
+	return script, nil
 }
 
 // size is how many bytes the stream took, the rest of the last one included.
@@ -148,18 +172,6 @@ func Close(w io.Writer, content io.Reader, script []byte) error {
 	s.codePad(&pad)
 	out.put(pad, out.room())
 	return out.finish()
-}
-
-// check closes the stream and compares.
-func (s *Stream) check(want []byte) error {
-	c := &comparer{want: want}
-	if err := Close(c, bytes.NewReader(s.Content), s.Script); err != nil {
-		return fmt.Errorf("close the stream again: %w", err)
-	}
-	if len(c.want) > 0 {
-		return errors.New("close the stream again: it is too short")
-	}
-	return nil
 }
 
 // comparer takes what is expected, and nothing else.

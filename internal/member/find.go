@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+
+package member
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"swudelta/internal/digest"
+	"swudelta/internal/fault"
+)
+
+// Member is a member that was found and opened.
+type Member struct {
+	Number
+	Off, Len   int64 // of the bytes as stored, in what it was found in
+	OpenParams []byte
+	SHA256     digest.SHA256 // of the bytes as stored
+	Content    []byte
+	Members    []*Member // in Content: in order, apart from each other
+
+	// CloseParams make the stored bytes of Content again, if Closed.
+	CloseParams []byte
+	Closed      bool
+}
+
+// End is the offset behind the member.
+func (m *Member) End() int64 { return m.Off + m.Len }
+
+// Close finds out how the member, which was found in b, is closed again. The error is
+// ErrUnclosable if it cannot be.
+func (m *Member) Close(b []byte, libs *Libraries) error {
+	params, err := formats[m.Number].Analyse(b[m.Off:m.End()], m.Content, libs)
+	if err != nil {
+		return err
+	}
+	m.CloseParams, m.Closed = params, true
+	return nil
+}
+
+// Finder finds members. The limits are those of one file: what is beyond them stays closed.
+type Finder struct {
+	// Load keeps content where it can be addressed.
+	Load func(io.Reader) ([]byte, error)
+	// Depth is how deep members may nest. Default: 6.
+	Depth int
+	// Count is how many members are opened. Default: 16384.
+	Count int
+	// Content is how many bytes their content may have together. Default: 2 GiB.
+	Content int64
+}
+
+const (
+	// leastMember is the length, in bytes, below which it does not pay to open a member: what a
+	// delta has to say about it is as long.
+	leastMember = 128
+	// greatestRatio is how much longer than a member its content may be. Deflate reaches 1032, and
+	// what comes near it is a bomb or nothing but zeros.
+	greatestRatio = 1000
+	// smallContent, in bytes, is kept in memory.
+	smallContent = 1 << 20
+)
+
+func (f *Finder) defaults() {
+	if f.Load == nil {
+		f.Load = io.ReadAll
+	}
+	if f.Depth == 0 {
+		f.Depth = 6
+	}
+	if f.Count == 0 {
+		f.Count = 1 << 14
+	}
+	if f.Content == 0 {
+		f.Content = 2 << 30
+	}
+}
+
+// Find returns the members in b, and those in their content, and so on. What looks like a
+// member and cannot be opened is none. An error is one of Load.
+func (f *Finder) Find(b []byte) ([]*Member, error) {
+	f.defaults()
+	return f.find(b, f.Depth)
+}
+
+// magic is one magic number.
+type magic struct {
+	text   string
+	number Number
+}
+
+// magics are all magic numbers, by their first two bytes, little endian.
+var magics = sortMagics()
+
+func sortMagics() map[uint16][]magic {
+	out := map[uint16][]magic{}
+	for _, n := range slices.Sorted(maps.Keys(formats)) {
+		for _, text := range formats[n].Magics() {
+			key := binary.LittleEndian.Uint16([]byte(text))
+			out[key] = append(out[key], magic{text, n})
+		}
+	}
+	return out
+}
+
+// begins has a bit for each two bytes that a magic number begins with.
+var begins = func() (set [1 << 16 / 64]uint64) {
+	for key := range magics {
+		set[key/64] |= 1 << (key % 64)
+	}
+	return set
+}()
+
+func (f *Finder) find(b []byte, depth int) (list []*Member, err error) {
+	if depth == 0 {
+		return nil, nil
+	}
+	for at := 0; at+leastMember < len(b); at++ {
+		key := uint16(b[at]) | uint16(b[at+1])<<8
+		if begins[key/64]>>(key%64)&1 == 0 {
+			continue
+		}
+		for _, g := range magics[key] {
+			if !bytes.HasPrefix(b[at:], []byte(g.text)) {
+				continue
+			}
+			m, err := f.open(b, at, g.number)
+			if err != nil {
+				return nil, err
+			}
+			if m == nil {
+				continue
+			}
+			if m.Members, err = f.find(m.Content, depth-1); err != nil {
+				return nil, err
+			}
+			list = append(list, m)
+			at = int(m.End()) - 1
+			break
+		}
+	}
+	return list, nil
+}
+
+// open opens the member that a magic number at an offset of b is about: nil, if there is none.
+func (f *Finder) open(b []byte, at int, n Number) (*Member, error) {
+	skip, params, ok := formats[n].Find(b[at:])
+	if !ok || f.Count == 0 {
+		return nil, nil
+	}
+	at += skip
+	r, err := formats[n].Open(bytes.NewReader(b[at:]), params)
+	if err != nil {
+		return nil, ignoreData(err)
+	}
+	defer r.Close()
+	limit := min(f.Content, int64(len(b)-at)*greatestRatio)
+	content, err := f.load(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, ignoreData(err)
+	}
+	m := &Member{Number: n, Off: int64(at), OpenParams: params, Content: content}
+	if int64(len(content)) > limit {
+		return nil, nil
+	}
+	m.Len = r.Used()
+	if m.Len < leastMember || m.Len > int64(len(b)-at) || int64(len(content)) > m.Len*greatestRatio {
+		return nil, nil
+	}
+	if len(params) > MaxOpenParams {
+		return nil, fmt.Errorf("%s: %d bytes of parameters", n, len(params))
+	}
+	m.SHA256 = digest.Sum(b[at:m.End()])
+	f.Count--
+	f.Content -= int64(len(content))
+	return m, nil
+}
+
+// load keeps content: in memory, if it is short.
+func (f *Finder) load(r io.Reader) ([]byte, error) {
+	var head bytes.Buffer
+	_, err := io.CopyN(&head, r, smallContent)
+	if err == io.EOF {
+		return head.Bytes(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.Load(io.MultiReader(&head, r))
+}
+
+func ignoreData(err error) error {
+	if fault.IsData(err) {
+		return nil
+	}
+	return err
+}
