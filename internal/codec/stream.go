@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -60,10 +61,10 @@ func NewStreamReader(r io.Reader, kind Kind, maxWindow int64) (io.ReadCloser, er
 }
 
 // ZstdFrames returns the length, in bytes, of the zstd frames (RFC 8878 section 3.1)
-// that r, of size bytes, begins with; skippable frames count. Blocks are skipped, not
-// decoded. What follows the last frame is not looked at, and may be anything. A frame
-// that is cut short is a data fault.
-func ZstdFrames(r io.ReaderAt, size int64) (int64, error) {
+// that r, of size bytes, begins with, and the widest of their windows; skippable frames count.
+// Blocks are skipped, not decoded. What follows the last frame is not looked at, and may be
+// anything. A frame that is cut short is a data fault.
+func ZstdFrames(r io.ReaderAt, size int64) (n, window int64, err error) {
 	end := int64(0)
 	for {
 		var magic [4]byte
@@ -71,17 +72,18 @@ func ZstdFrames(r io.ReaderAt, size int64) (int64, error) {
 			if err == io.EOF {
 				err = nil
 			}
-			return end, err
+			return end, window, err
 		}
 		if Detect(magic[:]) != KindZstd {
-			return end, nil
+			return end, window, nil
 		}
-		n, err := frameLength(r, end)
+		n, w, err := frameAt(r, end)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
+		window = max(window, w)
 		if end += n; end > size {
-			return 0, zstdCut(end - n)
+			return 0, 0, zstdCut(end - n)
 		}
 	}
 }
@@ -90,8 +92,8 @@ func zstdCut(at int64) error {
 	return fault.Dataf("zstd stream: frame at offset %d: %w", at, io.ErrUnexpectedEOF)
 }
 
-// frameLength returns the length of the frame at an offset.
-func frameLength(r io.ReaderAt, at int64) (int64, error) {
+// frameAt returns the length of the frame at an offset, and its window.
+func frameAt(r io.ReaderAt, at int64) (length, window int64, err error) {
 	var head [8]byte
 	read := func(p []byte, off int64) error {
 		if n, err := r.ReadAt(p, off); n < len(p) {
@@ -103,29 +105,44 @@ func frameLength(r io.ReaderAt, at int64) (int64, error) {
 		return nil
 	}
 	if err := read(head[:5], at); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if head[3] == 0x18 { // a skippable frame: magic number, length, content
 		if err := read(head[:], at); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		return 8 + int64(binary.LittleEndian.Uint32(head[4:])), nil
+		return 8 + int64(binary.LittleEndian.Uint32(head[4:])), 0, nil
 	}
 	descriptor := head[4]
 	single := descriptor>>5&1 == 1
 	next := at + 5 + [...]int64{0, 1, 2, 4}[descriptor&3] // the dictionary's number
 	if !single {
-		next++ // the window
-	}
-	switch size := descriptor >> 6; {
-	case size > 0:
-		next += 1 << size
-	case single:
+		if err := read(head[:1], next); err != nil {
+			return 0, 0, err
+		}
+		window = 1 << (10 + head[0]>>3)
+		window += window / 8 * int64(head[0]&7)
 		next++
 	}
+	size := int64(1) << (descriptor >> 6) // of the field for the length of the content
+	if size == 1 && !single {
+		size = 0
+	}
+	if single { // the window is all of the content
+		var field [8]byte
+		if err := read(field[:size], next); err != nil {
+			return 0, 0, err
+		}
+		v := binary.LittleEndian.Uint64(field[:])
+		if size == 2 {
+			v += 256
+		}
+		window = int64(min(v, math.MaxInt64))
+	}
+	next += size
 	for {
 		if err := read(head[:3], next); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		block := uint32(head[0]) | uint32(head[1])<<8 | uint32(head[2])<<16
 		next += 3
@@ -141,5 +158,5 @@ func frameLength(r io.ReaderAt, at int64) (int64, error) {
 	if descriptor>>2&1 == 1 {
 		next += 4 // the checksum
 	}
-	return next - at, nil
+	return next - at, window, nil
 }

@@ -38,20 +38,41 @@ func TestZstdFrames(t *testing.T) {
 	var all []byte
 	for i, f := range zstdFrames(t, content) {
 		for _, behind := range [][]byte{nil, {0x28}, []byte("anything else")} {
-			if n, err := ZstdFrames(bytes.NewReader(slices.Concat(f, behind)), int64(len(f)+len(behind))); err != nil || n != int64(len(f)) {
+			n, window, err := ZstdFrames(bytes.NewReader(slices.Concat(f, behind)), int64(len(f)+len(behind)))
+			if err != nil || n != int64(len(f)) {
 				t.Errorf("frame %d: %d and %v, want %d", i, n, err, len(f))
+			}
+			if i == 0 { // has none
+				continue
+			}
+			if err := decodes(f, window); err != nil {
+				t.Errorf("frame %d with a window of %d: %v", i, window, err)
+			}
+			if err := decodes(f, window-1); err == nil {
+				t.Errorf("frame %d can do with a window of %d, less than %d", i, window-1, window)
 			}
 		}
 		for n := 4; n < len(f); n++ {
-			if got, err := ZstdFrames(bytes.NewReader(f[:n]), int64(n)); !fault.IsData(err) {
+			if got, _, err := ZstdFrames(bytes.NewReader(f[:n]), int64(n)); !fault.IsData(err) {
 				t.Fatalf("frame %d cut to %d of %d bytes: %d and %v", i, n, len(f), got, err)
 			}
 		}
 		all = append(all, f...)
 	}
-	if n, err := ZstdFrames(bytes.NewReader(append(all, 0)), int64(len(all)+1)); err != nil || n != int64(len(all)) {
+	if n, _, err := ZstdFrames(bytes.NewReader(append(all, 0)), int64(len(all)+1)); err != nil || n != int64(len(all)) {
 		t.Errorf("%d and %v, want %d", n, err, len(all))
 	}
+}
+
+// decodes reads frames within a window.
+func decodes(frames []byte, window int64) error {
+	z, err := NewZstdReader(bytes.NewReader(frames), window)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	_, err = io.Copy(io.Discard, z)
+	return err
 }
 
 func TestGzipMember(t *testing.T) {
@@ -90,7 +111,7 @@ func FuzzZstdFrames(f *testing.F) {
 		f.Add(frame)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		n, err := ZstdFrames(bytes.NewReader(data), int64(len(data)))
+		n, _, err := ZstdFrames(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			if !fault.IsData(err) {
 				t.Fatal(err)

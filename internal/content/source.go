@@ -131,7 +131,7 @@ func (s *streams) begin() (err error) {
 		}
 		s.r, s.used = g, g.Used
 	default:
-		n, err := codec.ZstdFrames(rest, rest.Size())
+		n, _, err := codec.ZstdFrames(rest, rest.Size())
 		if err != nil {
 			return s.fail(err)
 		}

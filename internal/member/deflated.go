@@ -37,9 +37,9 @@ const deflateMemory = 1 << 20
 func (f deflated) Name() string     { return f.name }
 func (f deflated) Magics() []string { return []string{f.magic} }
 
-func (f deflated) Find(b []byte) (at int, params []byte, ok bool) {
-	at, ok = f.find(b)
-	return at, nil, ok
+func (f deflated) Find(b []byte) (Found, bool) {
+	at, ok := f.find(b)
+	return Found{At: at}, ok
 }
 
 func (f deflated) OpenMemory(params []byte) (int64, error) {

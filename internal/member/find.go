@@ -148,31 +148,37 @@ func (f *Finder) find(b []byte, depth int) (list []*Member, err error) {
 
 // open opens the member that a magic number at an offset of b is about: nil, if there is none.
 func (f *Finder) open(b []byte, at int, n Number) (*Member, error) {
-	skip, params, ok := formats[n].Find(b[at:])
+	found, ok := formats[n].Find(b[at:])
 	if !ok || f.Count == 0 {
 		return nil, nil
 	}
-	at += skip
-	r, err := formats[n].Open(bytes.NewReader(b[at:]), params)
+	at += found.At
+	rest := b[at:]
+	if found.Len > 0 {
+		rest = rest[:found.Len]
+	}
+	r, err := formats[n].Open(bytes.NewReader(rest), found.Params)
 	if err != nil {
 		return nil, ignoreData(err)
 	}
 	defer r.Close()
-	limit := min(f.Content, int64(len(b)-at)*greatestRatio)
+	limit := min(f.Content, int64(len(rest))*greatestRatio)
 	content, err := f.load(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, ignoreData(err)
 	}
-	m := &Member{Number: n, Off: int64(at), OpenParams: params, Content: content}
+	m := &Member{Number: n, Off: int64(at), Len: int64(found.Len), OpenParams: found.Params, Content: content}
 	if int64(len(content)) > limit {
 		return nil, nil
 	}
-	m.Len = r.Used()
-	if m.Len < leastMember || m.Len > int64(len(b)-at) || int64(len(content)) > m.Len*greatestRatio {
+	if m.Len == 0 {
+		m.Len = r.Used()
+	}
+	if m.Len < leastMember || m.Len > int64(len(rest)) || int64(len(content)) > m.Len*greatestRatio {
 		return nil, nil
 	}
-	if len(params) > MaxOpenParams {
-		return nil, fmt.Errorf("%s: %d bytes of parameters", n, len(params))
+	if len(found.Params) > MaxOpenParams {
+		return nil, fmt.Errorf("%v: %d bytes of parameters", n, len(found.Params))
 	}
 	m.SHA256 = digest.Sum(b[at:m.End()])
 	f.Count--

@@ -34,6 +34,7 @@ const (
 	Deflate Number = 1 // a raw deflate stream (RFC 1951)
 	Gzip    Number = 2 // what follows on the header of a gzip member (RFC 1952)
 	Zlib    Number = 3 // what follows on the header of a zlib stream (RFC 1950)
+	Zstd    Number = 4 // frames of zstd, one behind the other (RFC 8878)
 )
 
 // formats is the table of all formats. To add one, add a number and a line.
@@ -41,6 +42,7 @@ var formats = map[Number]Format{
 	Deflate: deflated{name: "deflate", magic: "PK\x03\x04", find: findZip},
 	Gzip:    deflated{name: "gzip", magic: "\x1f\x8b\x08", find: findGzip, trailer: gzipTrailer},
 	Zlib:    deflated{name: "zlib", magic: "\x89PNG\r\n\x1a\n", find: findPNG, trailer: zlibTrailer},
+	Zstd:    zstd{},
 }
 
 // Lookup returns the format with a number.
@@ -70,12 +72,11 @@ type Format interface {
 	Magics() []string
 
 	// Find looks at b, which begins with one of Magics and ends where what is searched ends, for
-	// a member. It is cheap: nothing is decompressed. It returns where in b the member begins and
-	// what Open needs to know, at most MaxOpenParams bytes; ok is false if there is none.
-	Find(b []byte) (at int, params []byte, ok bool)
+	// a member. It is cheap: nothing is decompressed. ok is false if there is none.
+	Find(b []byte) (found Found, ok bool)
 
-	// Open returns a reader of the content of the member that r begins with. What follows on
-	// the member is not looked at. r may have given more than the member when the content was read.
+	// Open returns a reader of the content of the member that r begins with. If Find tells the length, r
+	// has that many bytes. Else what follows on the member is not looked at, but may be read.
 	Open(r io.Reader, params []byte) (Reader, error)
 
 	// OpenMemory returns the memory that a reader takes, in bytes.
@@ -94,6 +95,13 @@ type Format interface {
 	CloseMemory(params []byte) (int64, error)
 }
 
+// Found is where a member lies.
+type Found struct {
+	At     int    // offset of the member in what was looked at
+	Len    int    // bytes as stored; 0: they are known when the content was read
+	Params []byte // for Open, at most MaxOpenParams
+}
+
 // MaxOpenParams bounds the parameters of Format.Open, in bytes.
 const MaxOpenParams = 16
 
@@ -101,7 +109,7 @@ const MaxOpenParams = 16
 type Reader interface {
 	io.ReadCloser
 	// Used returns the length of the member as it is stored, in bytes, when all of its
-	// content is read.
+	// content is read. It is not called if Find tells the length.
 	Used() int64
 }
 
