@@ -48,7 +48,7 @@ $ bsdump update.diff | jq '.. | .delta?.recipes? // empty'
 $ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
 	MaxArgs: 1,
 	Flags: []tool.Flag{
-		&tool.String{Name: "check", Arg: "PROFILE", Help: "hold the delta against the rules of a kind of device: 1.0, 3.0, or native, our own library"},
+		&tool.String{Name: "check", Arg: "1.0|3.0|native", Help: "hold the delta against the rules of a kind of device: 1.0, 3.0, or native, our own library"},
 	},
 	Run: run,
 }

@@ -39,7 +39,7 @@ extdump rootfs.ext4 | jq -r '.files[] | [.sha256, .path] | @tsv'
 extdump -o rootfs.layout.json rootfs.ext4`,
 	MaxArgs: 1,
 	Flags: []tool.Flag{
-		&tool.String{Name: "format", Arg: "FORMAT", Value: "layout", Help: "layout or dumpextfs"},
+		&tool.String{Name: "format", Arg: "layout|dumpextfs", Value: "layout", Help: "layout or dumpextfs"},
 	},
 	Run: run,
 }

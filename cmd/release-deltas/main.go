@@ -41,11 +41,11 @@ var manifestFlags = []tool.Flag{
 	&tool.String{Name: "description", Arg: "TEXT", Help: "as adu-manifest has it"},
 	&tool.String{Name: "is-deployable", Arg: "true|false", Help: "as adu-manifest has it"},
 	&tool.String{Name: "installed-criteria", Arg: "S", Help: "as adu-manifest has it"},
-	&tool.String{Name: "script", Arg: "F", Help: "as adu-manifest has it"},
+	&tool.String{Name: "script", Arg: "FILE", Help: "as adu-manifest has it"},
 	&tool.String{Name: "handler", Arg: "ID", Help: "as adu-manifest has it"},
 	&tool.Strings{Name: "property", Arg: "KEY=VALUE", Help: "as adu-manifest has it; may be repeated"},
 	&tool.String{Name: "created", Arg: "TIME", Help: "as adu-manifest has it"},
-	&tool.Strings{Name: "source-manifest", Arg: "F", Help: "as adu-manifest has it; may be repeated"},
+	&tool.Strings{Name: "source-manifest", Arg: "FILE", Help: "as adu-manifest has it; may be repeated"},
 }
 
 var app = &tool.Command{
@@ -93,8 +93,8 @@ release-deltas -o out --sign 'sign-ota' --provider Contoso --name Gateway --vers
 		&tool.Size{Name: "rank", Arg: "FULL", Help: "rank the sources in TABLE"},
 		&tool.String{Name: "sign", Arg: "COMMAND", Help: "sign the changed sw-description: the shell runs COMMAND with its path as last argument, and it must create PATH.sig"},
 		&tool.String{Name: "cert", Arg: "CERT", Help: "verify the new signature with this certificate or public key"},
-		&tool.String{Name: "device", Arg: "PROFILE", Help: "what devices run, as DiffGenTool has it"},
-		&tool.String{Name: "recompress", Arg: "FORM", Help: "how images are stored: zstd, gzip or none"},
+		&tool.String{Name: "device", Arg: "1.0|3.0", Help: "what devices run, as DiffGenTool has it"},
+		&tool.String{Name: "recompress", Arg: "zstd|gzip|none", Help: "how images are stored: zstd, gzip or none"},
 		&tool.String{Name: "libzstd", Arg: "FILE", Help: "libzstd to use"},
 		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the devices"},
 		&tool.Size{Name: "device-memory", Help: "memory for applying a delta on a device"},

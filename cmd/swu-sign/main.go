@@ -64,10 +64,10 @@ $ swu-sign --command 'ssh signer "sign --profile=ota" < "$1" > "$1.sig" && :' \
 	MaxArgs: 1,
 	Binary:  func(c *tool.Context) bool { return !c.IsSet("verify") },
 	Flags: []tool.Flag{
-		&tool.String{Name: "scheme", Arg: "S", Help: "cms, rsa, rsa-pss or ecdsa"},
+		&tool.String{Name: "scheme", Arg: "cms|rsa|rsa-pss|ecdsa", Help: "cms, rsa, rsa-pss or ecdsa"},
 		&tool.String{Name: "key", Arg: "KEY", Help: "private key (PEM: PKCS #1, PKCS #8 or EC)"},
 		&tool.String{Name: "cert", Arg: "CERT", Help: "certificates, or with --verify also a public key (PEM)"},
-		&tool.String{Name: "passphrase-file", Arg: "F", Help: "the first line of F is the passphrase of KEY"},
+		&tool.String{Name: "passphrase-file", Arg: "FILE", Help: "the first line of FILE is the passphrase of KEY"},
 		&tool.String{Name: "command", Arg: "CMD", Help: "sign with a shell command"},
 		&tool.String{Name: "like", Arg: "OLD", Help: "with --command: warn if the signature in the file OLD has another form"},
 		&tool.String{Name: "verify", Arg: "SIG", Help: "check the signature in the file SIG"},
