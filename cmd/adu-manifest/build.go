@@ -11,6 +11,7 @@ import (
 	"swudelta/internal/digest"
 	"swudelta/internal/manifest"
 	"swudelta/internal/pamz"
+	"swudelta/internal/progress"
 	"swudelta/internal/tool"
 )
 
@@ -79,7 +80,7 @@ func load(c *tool.Context, path string) (manifest.Payload, error) {
 		return p, err
 	}
 	defer f.Close()
-	r := c.NewProgress("reading "+path, f.Size()).Reader(io.NewSectionReader(f, 0, f.Size()))
+	r := c.Progress().Start("read", progress.Bytes, f.Size()).Reader(io.NewSectionReader(f, 0, f.Size()))
 	if p.SHA256, p.Size, err = digest.SumReader(r); err != nil {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}

@@ -25,6 +25,7 @@ import (
 	"swudelta/internal/digest"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
+	"swudelta/internal/progress"
 	"swudelta/internal/tool"
 	"swudelta/internal/zstdflag"
 )
@@ -117,14 +118,18 @@ func run(c *tool.Context) error {
 		if c.Bool("need") {
 			return printNeed(c, delta, func() (pamz.Need, error) { return pamz.Need{Memory: d.Need.Memory, Scratch: d.Need.Scratch}, nil })
 		}
-		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
 		apply = func(w io.Writer) error {
+			sum, err := sumSource(c, source, d.SourceLength)
+			if err != nil {
+				return err
+			}
 			return hint(d.Apply(w, source, source.Size(), native.ApplyOptions{
-				Zstd:     func() (*codec.Zstd, error) { return zstdflag.Open(c) },
-				Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
-				Scratch:  c.Scratch,
-				Memory:   c.Size("memory"),
-				Progress: bar.Add,
+				Zstd:      func() (*codec.Zstd, error) { return zstdflag.Open(c) },
+				Zlib:      func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+				Scratch:   c.Scratch,
+				Memory:    c.Size("memory"),
+				SourceSum: sum,
+				Progress:  c.Progress().Start("apply", progress.Bytes, d.TargetLength).Add,
 			}))
 		}
 	} else {
@@ -138,16 +143,19 @@ func run(c *tool.Context) error {
 		if c.Bool("need") {
 			return printNeed(c, delta, func() (pamz.Need, error) { return needs(c, d, source) })
 		}
-		bar := c.NewProgress("applying "+delta.Name(), d.TargetLength)
 		apply = func(w io.Writer) error {
-			err := pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
-				Zstd:     func() (*codec.Zstd, error) { return zstdflag.Open(c) },
-				Zlib:     func() (*codec.Zlib, error) { return codec.OpenZlib("") },
-				Scratch:  c.Scratch,
-				Memory:   c.Size("memory"),
-				Progress: bar.Add,
-			})
-			return hint(err)
+			sum, err := sumSource(c, source, d.SourceLength)
+			if err != nil {
+				return err
+			}
+			return hint(pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
+				Zstd:      func() (*codec.Zstd, error) { return zstdflag.Open(c) },
+				Zlib:      func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+				Scratch:   c.Scratch,
+				Memory:    c.Size("memory"),
+				SourceSum: sum,
+				Progress:  c.Progress().Start("apply", progress.Bytes, d.TargetLength).Add,
+			}))
 		}
 	}
 	return c.Output(func(w io.Writer) error {
@@ -156,6 +164,18 @@ func run(c *tool.Context) error {
 		}
 		return nil
 	})
+}
+
+// sumSource hashes the source, if it has as many bytes as the delta wants: else it is wrong,
+// whatever it holds.
+func sumSource(c *tool.Context, source *tool.File, want int64) (*digest.Writer, error) {
+	if source.Size() != want {
+		return nil, nil
+	}
+	sum := digest.NewWriter(io.Discard)
+	in := c.Progress().Start("source", progress.Bytes, want).Reader(io.NewSectionReader(source, 0, want))
+	_, err := io.CopyBuffer(sum, in, make([]byte, 128<<10))
+	return sum, err
 }
 
 // swapped adds a hint to err, the reason why delta is none, if the operands look as

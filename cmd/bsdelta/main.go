@@ -26,6 +26,7 @@ import (
 	"swudelta/internal/layout"
 	"swudelta/internal/pamz"
 	"swudelta/internal/plan"
+	"swudelta/internal/progress"
 	"swudelta/internal/suffix"
 	"swudelta/internal/tool"
 	"swudelta/internal/zstdflag"
@@ -116,6 +117,7 @@ func run(c *tool.Context) error {
 		Memory:       c.Size("memory"),
 		Workers:      c.Int("jobs"),
 		Load:         c.Load,
+		Progress:     c.Progress(),
 		Note:         func(s string) { c.Warnf("%s", s) },
 	}
 	if o.Effort, err = c.Level(); err != nil {
@@ -194,24 +196,29 @@ func newDevice(c *tool.Context, profile pamz.Profile, zstd *codec.Zstd) (device.
 // plain writes a BSDIFF40 patch, for appliers of bsdiff(1).
 func plain(c *tool.Context, source, target *tool.File) error {
 	var sides [2][]byte
+	stage := c.Progress().Start("read", progress.Bytes, source.Size()+target.Size())
 	for i, f := range []*tool.File{source, target} {
 		if f.Size() > bsdiff.MaxSize {
 			return fault.Dataf("%s: %d bytes, more than a patch is made for (%d)", f.Name(), f.Size(), bsdiff.MaxSize)
 		}
 		var err error
-		if sides[i], err = c.Load(io.NewSectionReader(f, 0, f.Size())); err != nil {
+		if sides[i], err = c.Load(io.NewSectionReader(stage.ReaderAt(f), 0, f.Size())); err != nil {
 			return err
 		}
 	}
+	stage = c.Progress().Start("match", progress.Bytes, source.Size()+target.Size())
+	found := bsdiff.Diff(sides[0], suffix.Array(nil, sides[0]), sides[1], bsdiff.Options{Progress: stage.Add})
+	c.Progress().Start("code", progress.Bytes, 0)
 	var patch bytes.Buffer
-	_, err := bsdiff.Diff(sides[0], suffix.Array(nil, sides[0]), sides[1], bsdiff.Options{}).Encode(&patch,
+	_, err := found.Encode(&patch,
 		func(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, runtime.GOMAXPROCS(0)) })
 	if err != nil {
 		return err
 	}
 	// Applied as it will be elsewhere, not as it is in memory.
+	stage = c.Progress().Start("verify", progress.Bytes, target.Size())
 	made := digest.NewWriter(io.Discard)
-	err = bsdiff.Apply(made, bytes.NewReader(sides[0]), int64(len(sides[0])), bytes.NewReader(patch.Bytes()), int64(patch.Len()), int64(len(sides[1])))
+	err = bsdiff.Apply(stage.Writer(made), bytes.NewReader(sides[0]), int64(len(sides[0])), bytes.NewReader(patch.Bytes()), int64(patch.Len()), int64(len(sides[1])))
 	if err == nil {
 		err = digest.Check(made.Sum(), digest.Sum(sides[1]))
 	}

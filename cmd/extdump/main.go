@@ -18,6 +18,7 @@ import (
 	"io"
 
 	"swudelta/internal/extfs"
+	"swudelta/internal/progress"
 	"swudelta/internal/tool"
 )
 
@@ -54,8 +55,7 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer image.Close()
-	in := counted{image, c.NewProgress("reading "+image.Name(), image.Size())}
-	defer in.progress.Add(image.Size()) // free space is not read
+	in := c.Progress().Start("read", progress.Bytes, image.Size()).ReaderAt(image)
 	opt := extfs.Options{Warn: func(format string, args ...any) {
 		c.Warnf("%s: %s", image.Name(), fmt.Sprintf(format, args...))
 	}}
@@ -71,16 +71,4 @@ func run(c *tool.Context) error {
 		return fmt.Errorf("%s: %w", image.Name(), err)
 	}
 	return nil
-}
-
-// counted is an image whose reading is drawn.
-type counted struct {
-	io.ReaderAt
-	progress *tool.Progress
-}
-
-func (c counted) ReadAt(b []byte, off int64) (int, error) {
-	n, err := c.ReaderAt.ReadAt(b, off)
-	c.progress.Add(int64(n))
-	return n, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
+	"swudelta/internal/progress"
 	"swudelta/internal/sdc"
 	"swudelta/internal/tool"
 )
@@ -48,7 +49,7 @@ func (s *selection) install() error {
 // installOne hashes the file to learn its path, and again while it is copied.
 func (s *selection) installOne(in *tool.File, limited bool, wanted []digest.SHA256, how sdc.Installation) (string, error) {
 	read := func() io.Reader {
-		return s.NewProgress("reading "+in.Name(), in.Size()).Reader(io.NewSectionReader(in, 0, in.Size()))
+		return s.Progress().Start("read", progress.Bytes, in.Size()).Reader(io.NewSectionReader(in, 0, in.Size()))
 	}
 	d, size, err := digest.SumReader(read())
 	if err != nil {

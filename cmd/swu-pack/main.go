@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"swudelta/internal/progress"
 	"swudelta/internal/swu"
 	"swudelta/internal/tool"
 )
@@ -85,9 +86,9 @@ func run(c *tool.Context) error {
 		total += h.Size
 		c.Verbosef("%s: %d bytes", h.Name, h.Size)
 	}
-	p := c.NewProgress("packing", total)
+	stage := c.Progress().Start("pack", progress.Bytes, total)
 	return c.Output(func(w io.Writer) error {
-		return swu.Pack(&progressWriter{w, p}, dir, a)
+		return swu.Pack(stage.Writer(w), dir, a)
 	})
 }
 
@@ -102,16 +103,4 @@ func epoch() (uint32, error) {
 		return 0, tool.Usagef("SOURCE_DATE_EPOCH is %q, want seconds since 1970, at most %d", s, uint32(1<<32-1))
 	}
 	return uint32(n), nil
-}
-
-// progressWriter counts what is written.
-type progressWriter struct {
-	w io.Writer
-	p *tool.Progress
-}
-
-func (w *progressWriter) Write(b []byte) (int, error) {
-	n, err := w.w.Write(b)
-	w.p.Add(int64(n))
-	return n, err
 }

@@ -7,6 +7,9 @@ import "slices"
 // Options tune [Diff]. The zero value is the default.
 type Options struct {
 	Effort Effort
+	// Progress is called with each number of bytes of both sides that were dealt with: with
+	// those of the old side when it is sorted.
+	Progress func(n int64)
 }
 
 // Effort trades time for size. On file system images the levels are about half

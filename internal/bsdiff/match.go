@@ -108,7 +108,11 @@ type matcher struct {
 	// At which of the 64 positions from endsFrom on windows of steps end.
 	ends     [len(strides)]uint64
 	endsFrom int
+	progress func(n int64)
 }
+
+// reportEvery is how many bytes of the new side go by between two reports of progress.
+const reportEvery = 64 << 10
 
 func newMatcher(x *index, tables *[len(strides)]steps, old, new []byte, opt Options) *matcher {
 	m := &matcher{
@@ -117,6 +121,7 @@ func newMatcher(x *index, tables *[len(strides)]steps, old, new []byte, opt Opti
 		old:       old,
 		new:       new,
 		longRun:   opt.Effort.longRun(),
+		progress:  opt.Progress,
 		diffs:     newDifferences(),
 		literals:  newLiterals(),
 		fresh:     state{prev: none, id: none, at: -history},
@@ -134,7 +139,18 @@ func newMatcher(x *index, tables *[len(strides)]steps, old, new []byte, opt Opti
 // path returns the segments of the best path, last one first.
 func (m *matcher) path() []segment {
 	search, limit := 0, maxSegments
+	reported := -len(m.old)
+	report := func(i int) {
+		if m.progress != nil {
+			m.progress(int64(i - reported))
+		}
+		reported = i
+	}
+	report(0)
 	for i := 0; i < len(m.new); {
+		if i-reported >= reportEvery {
+			report(i)
+		}
 		if end := m.known(i); end > 0 {
 			search = max(search, end-gram/2)
 		}
@@ -166,6 +182,7 @@ func (m *matcher) path() []segment {
 			limit = max(maxSegments, 2*len(m.segments))
 		}
 	}
+	report(len(m.new))
 	end := m.freshSegment(m.fresh.start, m.fresh.prev)
 	if len(m.active) > 0 && m.active[m.best].cost <= m.fresh.cost {
 		end = m.segmentOf(&m.active[m.best])

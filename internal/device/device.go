@@ -20,6 +20,7 @@ import (
 	"swudelta/internal/content"
 	"swudelta/internal/digest"
 	"swudelta/internal/match"
+	"swudelta/internal/progress"
 )
 
 // Device is one kind of device.
@@ -35,8 +36,9 @@ type Device interface {
 	// Write writes a delta in the device's format. It sets the Cost of members.
 	Write(*Delta) ([]byte, error)
 	// Try holds a delta against the device's rules, applies it to the source, whose digest
-	// sourceSum has, and compares the result with the digest that the delta states.
-	Try(delta []byte, source content.Input, sourceSum *digest.Writer) (Cost, error)
+	// sourceSum has, and compares the result with the digest that the delta states. It calls
+	// report with each number of target bytes that were made.
+	Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(n int64)) (Cost, error)
 }
 
 // Codecs are the ways of compression of a device.
@@ -60,6 +62,7 @@ type Delta struct {
 	Limits                     match.Limits
 	Effort                     int                              // 0 (fast) to 9 (small)
 	Explain                    func(format string, args ...any) // receives lines on what was done
+	Progress                   *progress.Stage                  // writers say what is to do, and what is done
 }
 
 // Member is a range of the target. It is one of: Copy, Literal, Image.

@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+
+	"swudelta/internal/progress"
 )
 
 // kind says where a piece of the target comes from.
@@ -43,9 +45,14 @@ type division struct {
 }
 
 // divide cuts the target, some of whose zeros are known, into long runs that need no pack,
-// and the rest.
-func divide(old *Index, target []byte, zeros []Range, t thresholds) *division {
+// and the rest. The stage counts bytes of the target.
+func divide(old *Index, target []byte, zeros []Range, t thresholds, stage *progress.Stage) *division {
 	d := &division{}
+	reported := 0
+	report := func(to int) {
+		stage.Add(int64(to - reported))
+		reported = to
+	}
 	gap := func(from, to int) {
 		done := from
 		rest := func(to int) {
@@ -54,6 +61,7 @@ func divide(old *Index, target []byte, zeros []Range, t thresholds) *division {
 			}
 		}
 		copies(old, target, from, to, min(t.copy, copyRun), func(p piece) {
+			report(p.end())
 			if p.n < t.copy {
 				d.known = append(d.known, p)
 				return
@@ -71,6 +79,7 @@ func divide(old *Index, target []byte, zeros []Range, t thresholds) *division {
 		done = at + n
 	})
 	gap(done, len(target))
+	report(len(target))
 	d.pieces = repeats(target, d.pieces, t.repeat)
 	return d
 }

@@ -19,6 +19,7 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
+	"swudelta/internal/progress"
 )
 
 // Side is content that takes part.
@@ -57,6 +58,8 @@ type Options struct {
 	Effort  Effort
 	Memory  int64 // to use here, in bytes: it decides how many packs are worked on at a time
 	Workers int   // at most that many; the result is the same for any number
+
+	Progress *progress.Meter // has the stages match and packs
 }
 
 // Image is a new content and where it comes from.
@@ -106,9 +109,10 @@ type finder struct {
 
 // Find finds where the new side comes from.
 func Find(old, new *Side, o Options) (*Image, error) {
+	stage := o.Progress.Start("match", progress.Bytes, int64(len(new.Data)))
 	f := &finder{
 		Options: o, old: old, target: new.Data,
-		division: divide(old.Index, new.Data, new.Zeros, thresholds{copy: o.Run, zero: o.Zeros, repeat: o.Repeat}),
+		division: divide(old.Index, new.Data, new.Zeros, thresholds{copy: o.Run, zero: o.Zeros, repeat: o.Repeat}, stage),
 		hints:    newHints(old.Objects, new.Objects),
 	}
 	made, err := f.matchPacks()

@@ -53,7 +53,7 @@ func TestDivide(t *testing.T) {
 	old := random(1, 4<<20)
 	target := edits(old)
 	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
-	pieces := divide(NewIndex(old, nil), target, nil, limits).pieces
+	pieces := divide(NewIndex(old, nil), target, nil, limits, nil).pieces
 	checkPieces(t, old, target, pieces)
 	k := len(old) / 8
 	for _, c := range []struct {
@@ -89,7 +89,7 @@ func TestDivideDegenerate(t *testing.T) {
 		{"zeros between", make([]byte, 1<<20), bytes.Repeat(append(make([]byte, 20000), 1), 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkPieces(t, c.old, c.target, divide(NewIndex(c.old, nil), c.target, nil, limits).pieces)
+			checkPieces(t, c.old, c.target, divide(NewIndex(c.old, nil), c.target, nil, limits, nil).pieces)
 		})
 	}
 }
@@ -114,7 +114,7 @@ func FuzzDivide(f *testing.F) {
 				target = append(target, random(seed, n)...)
 			}
 		}
-		checkPieces(t, old, target, divide(NewIndex(old, nil), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}).pieces)
+		checkPieces(t, old, target, divide(NewIndex(old, nil), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}, nil).pieces)
 	})
 }
 
@@ -179,6 +179,6 @@ func BenchmarkDivide(b *testing.B) {
 	target := edits(old)
 	b.SetBytes(int64(len(old) + len(target)))
 	for b.Loop() {
-		divide(NewIndex(old, nil), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10})
+		divide(NewIndex(old, nil), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}, nil)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/progress"
 )
 
 // parallel runs work(0) ... work(n-1), workers at a time, and returns all
@@ -56,10 +57,13 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 	for range n {
 		spaces <- &workspace{}
 	}
+	stage := f.Progress.Start("packs", progress.Bytes, int64(total(packs, (*pack).oldSize)+total(packs, (*pack).newSize)))
+	stage.Divide(len(packs))
 	err := parallel(len(packs), n, func(i int) error {
+		stage.Next()
 		w := <-spaces
 		defer func() { spaces <- w }()
-		k, err := w.match(packs[i], f.Pack, f)
+		k, err := w.match(packs[i], f.Pack, f, stage)
 		if k != nil || err != nil {
 			made[i] = append(made[i], k)
 			return err
@@ -69,7 +73,7 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 		c := newChooser(f.old.Index, f.target, f.division, f.hints, f.RangeCost)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
 			half.ranges, half.filler, _ = c.choose(half.material, max(f.Pack-2*half.newSize(), 0))
-			k, err := w.match(half, math.MaxInt, f)
+			k, err := w.match(half, math.MaxInt, f, stage)
 			if err != nil {
 				return err
 			}
@@ -92,8 +96,8 @@ type workspace struct {
 }
 
 // match finds the patch of a pack. It returns nil if a device with budget bytes
-// for both sides cannot apply it.
-func (w *workspace) match(p *pack, budget int, f *finder) (*madePack, error) {
+// for both sides cannot apply it. The stage counts bytes of both sides.
+func (w *workspace) match(p *pack, budget int, f *finder, stage *progress.Stage) (*madePack, error) {
 	from, to := slices.Grow(w.from[:0], p.oldSize()), slices.Grow(w.to[:0], p.newSize())
 	for _, r := range p.ranges {
 		from = append(from, f.old.Data[r.Off:r.End()]...)
@@ -103,7 +107,7 @@ func (w *workspace) match(p *pack, budget int, f *finder) (*madePack, error) {
 	}
 	w.from, w.to = from, to
 	known := p.copies(f.division)
-	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: f.Effort.Patch})
+	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: f.Effort.Patch, Progress: stage.Add})
 	copied := total(known, func(c bsdiff.Copy) int { return c.Len })
 	if f.Whole {
 		return &madePack{pack: p, controls: whole.Controls, known: copied}, nil

@@ -109,7 +109,7 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	if err := a.openModels(); err != nil {
 		return err
 	}
-	sum := digest.NewWriter(progress{dst, a.opts.Progress})
+	sum := digest.NewWriter(reporter{dst, a.opts.Progress})
 	out := bufio.NewWriterSize(sum, 128<<10)
 	if err := a.segments(out, a.New); err != nil {
 		return err
@@ -126,12 +126,13 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	return nil
 }
 
-type progress struct {
+// reporter reports what is written.
+type reporter struct {
 	io.Writer
 	report func(n int64)
 }
 
-func (p progress) Write(b []byte) (int, error) {
+func (p reporter) Write(b []byte) (int, error) {
 	n, err := p.Writer.Write(b)
 	if p.report != nil {
 		p.report(int64(n))

@@ -12,6 +12,7 @@ import (
 	"swudelta/internal/digest"
 	"swudelta/internal/displace"
 	"swudelta/internal/mix"
+	"swudelta/internal/progress"
 )
 
 // Input is what a delta is made from.
@@ -29,6 +30,9 @@ type Input struct {
 	// Ops make the new side, end to end. They are copies, literals and fills: which literals are
 	// better stored is found out here.
 	Ops []Op
+
+	// Progress is told how many bytes there are to code, and how many of them are coded.
+	Progress *progress.Stage
 
 	// OldFiles and NewFiles list files by their extents in both sides, as far as they are
 	// known. They are hints.

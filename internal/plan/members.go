@@ -18,6 +18,7 @@ import (
 	"swudelta/internal/digest"
 	"swudelta/internal/layout"
 	"swudelta/internal/match"
+	"swudelta/internal/progress"
 )
 
 const (
@@ -49,11 +50,15 @@ func (t *target) cost() int64 {
 
 // open opens both sides, and sets the candidates.
 func (m *maker) open() ([]*target, error) {
-	sources, err := content.Members(m.source)
+	// Most is read once. Where a stream cannot be opened, it is read again.
+	stage := m.Progress.Start("open", progress.Bytes, m.source.Size+m.target.Size)
+	old, new := m.source, m.target
+	old.ReaderAt, new.ReaderAt = stage.ReaderAt(old.ReaderAt), stage.ReaderAt(new.ReaderAt)
+	sources, err := content.Members(old)
 	if err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
-	list, err := content.Members(m.target)
+	list, err := content.Members(new)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}

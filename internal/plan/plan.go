@@ -23,6 +23,7 @@ import (
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
 	"swudelta/internal/match"
+	"swudelta/internal/progress"
 )
 
 // Input is one side of the update.
@@ -60,6 +61,9 @@ type Options struct {
 
 	// Load keeps the content of a reader where it can be addressed.
 	Load func(io.Reader) ([]byte, error)
+
+	// Progress is told the stages: read, open, match, packs, code, verify.
+	Progress *progress.Meter
 
 	// Note receives what the user should know about the inputs.
 	Note func(string)
@@ -152,13 +156,14 @@ func (m *maker) make() (*Result, error) {
 	if target.Size == 0 {
 		return nil, fault.Dataf("the target is empty")
 	}
+	stage := m.Progress.Start("read", progress.Bytes, source.Size+target.Size)
 	m.sourceSum = digest.NewWriter(io.Discard)
-	_, err := io.Copy(m.sourceSum, io.NewSectionReader(source, 0, source.Size))
+	_, err := io.Copy(m.sourceSum, io.NewSectionReader(stage.ReaderAt(source), 0, source.Size))
 	if err != nil {
 		return nil, err
 	}
 	m.result.SourceSHA256 = m.sourceSum.Sum()
-	if m.result.TargetSHA256, _, err = digest.SumReader(io.NewSectionReader(target, 0, target.Size)); err != nil {
+	if m.result.TargetSHA256, _, err = digest.SumReader(io.NewSectionReader(stage.ReaderAt(target), 0, target.Size)); err != nil {
 		return nil, err
 	}
 	if source.Size == target.Size && m.result.SourceSHA256 == m.result.TargetSHA256 {
@@ -201,10 +206,13 @@ func (m *maker) fit(members []*target) error {
 		if err != nil {
 			return err
 		}
+		delta.Progress = m.Progress.Start("code", progress.Bytes, 0)
 		if m.result.Delta, err = m.Device.Write(delta); err != nil {
 			return err
 		}
-		cost, err := m.Device.Try(m.result.Delta, m.source, m.sourceSum)
+		verify := m.Progress.Start("verify", progress.Bytes, m.target.Size)
+		cost, err := m.Device.Try(m.result.Delta, m.source, m.sourceSum, verify.Add)
+		verify.End()
 		if err != nil {
 			return err
 		}
@@ -288,7 +296,7 @@ func (m *maker) member(t *target, limits match.Limits) (*device.Member, error) {
 		return nil, err
 	}
 	effort := efforts[m.Effort]
-	im, err := match.Find(old, new, match.Options{Limits: limits, Effort: effort, Memory: m.Memory, Workers: m.Workers})
+	im, err := match.Find(old, new, match.Options{Limits: limits, Effort: effort, Memory: m.Memory, Workers: m.Workers, Progress: m.Progress})
 	if err != nil {
 		return nil, err
 	}

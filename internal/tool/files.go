@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"swudelta/internal/progress"
 )
 
 // pendingFiles are outputs that have not got their final name yet. They are
@@ -69,7 +71,7 @@ func handleSignals() {
 	}
 	go func() {
 		s := <-ch
-		eraseProgress()
+		screen.end()
 		children.end()
 		pending.removeAll()
 		signal.Reset(s)
@@ -114,7 +116,7 @@ func (c *Context) Open(path string) (*Input, error) {
 func (c *Context) input(f *os.File, name string) *Input {
 	in := &Input{Reader: f, name: name, file: f}
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		in.Reader = c.NewProgress("reading "+name, info.Size()).Reader(f)
+		in.Reader = c.Progress().Start("read", progress.Bytes, info.Size()).Reader(f)
 	}
 	return in
 }
@@ -208,7 +210,7 @@ func (c *Context) randomAccess(f *os.File, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, err := io.Copy(spool, f)
+	size, err := io.Copy(spool, c.Progress().Start("read", progress.Bytes, 0).Reader(f))
 	if err != nil {
 		spool.Close()
 		return nil, fmt.Errorf("copy %s to scratch space: %w", name, err)
@@ -290,7 +292,11 @@ func (c *Context) TextOutput(write func(io.Writer) error) error {
 	if path := c.String("output"); path != "" && path != "-" {
 		return c.WriteFile(path, write)
 	}
-	w := bufio.NewWriterSize(struct{ io.Writer }{os.Stdout}, 64<<10)
+	out := io.Writer(struct{ io.Writer }{os.Stdout})
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		out = untilShown{out}
+	}
+	w := bufio.NewWriterSize(out, 64<<10)
 	if err := write(w); err != nil {
 		return err
 	}
@@ -482,8 +488,7 @@ func (c *Context) Passphrase(prompt string) ([]byte, error) {
 		return nil, fmt.Errorf("no terminal to ask for a passphrase: %w", err)
 	}
 	defer tty.Close()
-	eraseProgress()
-	fmt.Fprint(tty, prompt)
+	screen.message(tty, prompt)
 	defer fmt.Fprintln(tty)
 	return term.ReadPassword(int(tty.Fd()))
 }

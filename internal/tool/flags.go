@@ -205,7 +205,7 @@ func allFlags(cmd *Command) []Flag {
 	if cmd.OutputDir {
 		output = &String{Name: "output", Short: "o", Arg: "DIR", Help: "where all of it goes"}
 	}
-	return append(append([]Flag{}, cmd.Flags...),
+	return append(append(append([]Flag{}, cmd.Flags...), progressFlags()...),
 		output,
 		&Bool{Name: "quiet", Short: "q", Help: "no progress and no warnings"},
 		&Bool{Name: "verbose", Short: "v", Help: "say more on standard error"},

@@ -3,94 +3,209 @@
 package tool
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
+
+	"swudelta/internal/progress"
 )
 
-// Progress draws how far a piece of work has come, as one line on a terminal's
-// stderr that is erased at the end. It stays silent for the first second, with
-// -q, and when stdout is a terminal too (the product may go there). A nil
-// Progress draws nothing.
-type Progress struct {
-	label string
-	total int64
-	done  atomic.Int64
-
-	mu    sync.Mutex
-	start time.Time
-	last  time.Time
-}
+// Forms of progress, as --progress takes them.
+const (
+	progressAuto = "auto"
+	progressJSON = "json"
+	progressNone = "none"
+)
 
 const (
-	progressDelay = time.Second
-	progressEvery = 100 * time.Millisecond
+	// drawDelay is how long a command takes at least before its line is drawn: shorter ones
+	// would only flicker.
+	drawDelay = time.Second
+	drawEvery = 200 * time.Millisecond
+	jsonEvery = time.Second
+	eraseLine = "\r\x1b[K"
 )
 
-var progressShown atomic.Bool
+// Progress is what the work of a command reports to. It is nil where nobody looks.
+func (c *Context) Progress() *progress.Meter { return screen.meter }
 
-func eraseProgress() {
-	if progressShown.CompareAndSwap(true, false) {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
+// screen shows the progress of this process.
+var screen display
+
+// display shows a meter: as one line of a terminal that is drawn again and again, with a clock,
+// so that it never stands still, and erased for messages and at the end; or as lines of JSON.
+type display struct {
+	mu    sync.Mutex
+	name  string // of the command
+	out   *os.File
+	json  bool
+	start time.Time
+	shown bool // the line is on the terminal
+	ended bool
+
+	meter *progress.Meter
+	quit  chan struct{}
+}
+
+// progressFlags are those of every command.
+func progressFlags() []Flag {
+	return []Flag{
+		&String{Name: "progress", Arg: "FORM", Value: progressAuto, Help: "auto: a line on a terminal; json: one object a line, also where it is none; or none"},
+		&Int{Name: "progress-fd", Arg: "N", Help: "file descriptor that progress goes to; default: standard error"},
 	}
 }
 
-// NewProgress starts a piece of work of total bytes.
-func (c *Context) NewProgress(label string, total int64) *Progress {
-	out := c.String("output")
-	if c.Quiet() || total <= 0 || !term.IsTerminal(int(os.Stderr.Fd())) ||
-		(out == "" || out == "-") && term.IsTerminal(int(os.Stdout.Fd())) {
+// startProgress begins to show the progress of the command, if anybody looks.
+func (c *Context) startProgress() error {
+	form := c.String("progress")
+	if !slices.Contains([]string{progressAuto, progressJSON, progressNone}, form) {
+		return Usagef("--progress %q: want %s, %s or %s", form, progressAuto, progressJSON, progressNone)
+	}
+	out := standardError
+	if c.IsSet("progress-fd") {
+		fd := c.Int("progress-fd")
+		var info syscall.Stat_t
+		if fd < 0 || syscall.Fstat(fd, &info) != nil {
+			return Usagef("--progress-fd %d: it is not open", fd)
+		}
+		out = os.NewFile(uintptr(fd), fmt.Sprint("file descriptor ", fd))
+	}
+	screen.out = out // the descriptor is open as long as the file is used
+	switch {
+	case form == progressNone || c.Quiet():
+		return nil
+	case form == progressAuto && (!term.IsTerminal(int(out.Fd())) || os.Getenv("TERM") == "dumb"):
 		return nil
 	}
-	return &Progress{label: c.cmd.Name + ": " + label, total: total, start: time.Now()}
+	screen.run(c.cmd.Name, form == progressJSON)
+	return nil
 }
 
-// Add says that n more bytes are done.
-func (p *Progress) Add(n int64) {
-	if p == nil {
-		return
+func (d *display) run(name string, json bool) {
+	d.name, d.json = name, json
+	d.start, d.quit = time.Now(), make(chan struct{})
+	d.meter = progress.New(d.note)
+	every := drawEvery
+	if json {
+		every = jsonEvery
 	}
-	done := p.done.Add(n)
-	if done >= p.total {
-		eraseProgress()
-		return
-	}
-	if !p.mu.TryLock() {
-		return
-	}
-	defer p.mu.Unlock()
-	now := time.Now()
-	if now.Sub(p.start) < progressDelay || now.Sub(p.last) < progressEvery {
-		return
-	}
-	p.last = now
-	progressShown.Store(true)
-	fmt.Fprintf(os.Stderr, "\r%s: %d %%\x1b[K", p.label, 100*done/p.total)
+	go func() {
+		ticks := time.NewTicker(every)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-d.quit:
+				return
+			case <-ticks.C:
+				if s, ok := d.meter.Now(); ok {
+					d.show(s)
+				}
+			}
+		}
+	}()
 }
 
-// Reader returns r with its bytes counted.
-func (p *Progress) Reader(r io.Reader) io.Reader {
-	if p == nil {
-		return r
+// note is called when a stage begins, and when it is over.
+func (d *display) note(s progress.State, over bool) {
+	if over && !d.json {
+		d.erase()
+		return
 	}
-	return &progressReader{r, p}
+	d.show(s)
 }
 
-type progressReader struct {
-	r io.Reader
-	p *Progress
+func (d *display) show(s progress.State) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.ended:
+	case d.json:
+		b, _ := json.Marshal(struct {
+			Tool string `json:"tool"`
+			progress.State
+		}{d.name, s})
+		d.out.Write(append(b, '\n'))
+	case time.Since(d.start) >= drawDelay:
+		line := []rune(progressLine(d.name, time.Since(d.start), s))
+		if width, _, err := term.GetSize(int(d.out.Fd())); err == nil && width > 0 {
+			line = line[:min(len(line), width-1)] // a longer one could not be erased
+		}
+		fmt.Fprint(d.out, eraseLine+string(line))
+		d.shown = true
+	}
 }
 
-func (r *progressReader) Read(b []byte) (int, error) {
-	n, err := r.r.Read(b)
-	r.p.Add(int64(n))
-	if err != nil {
-		eraseProgress()
+// erase removes the line. The next one is drawn where the cursor is by then.
+func (d *display) erase() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.eraseLocked()
+}
+
+func (d *display) eraseLocked() {
+	if d.shown {
+		fmt.Fprint(d.out, eraseLine)
+		d.shown = false
 	}
-	return n, err
+}
+
+// message writes what people are to read.
+func (d *display) message(w io.Writer, text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.eraseLocked()
+	io.WriteString(w, text)
+}
+
+// end shows nothing any more.
+func (d *display) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.eraseLocked()
+	if !d.ended && d.quit != nil {
+		close(d.quit)
+	}
+	d.ended = true
+}
+
+// progressLine is one such as "bsdelta 1:13: packs 3 of 12, 25 %, 0:41 left".
+func progressLine(name string, since time.Duration, s progress.State) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", name, clock(since), s.Stage)
+	if s.Parts > 0 {
+		fmt.Fprintf(&b, " %d of %d", s.Part, s.Parts)
+	}
+	if s.Total > 0 {
+		fmt.Fprintf(&b, ", %d %%", int64(100*float64(s.Done)/float64(s.Total)))
+	}
+	if left, ok := s.Left(); ok {
+		fmt.Fprintf(&b, ", %s left", clock(left))
+	}
+	return b.String()
+}
+
+// clock writes a time as minutes and seconds, and hours if there are any.
+func clock(d time.Duration) string {
+	s := int64(d.Round(time.Second) / time.Second)
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}
+
+// untilShown is a writer of the product to a terminal: from its first byte on there is no
+// progress, which would be drawn into it.
+type untilShown struct{ io.Writer }
+
+func (w untilShown) Write(b []byte) (int, error) {
+	screen.end()
+	return w.Writer.Write(b)
 }

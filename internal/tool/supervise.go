@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -22,8 +23,12 @@ import (
 // here. Where memory can be refused at all, a command therefore runs in a child
 // process, and its parent says in one line what has happened.
 
-// childMark is the variable that tells a process that it is that child.
+// childMark is the variable that tells a process that it is that child. Its value is a file
+// descriptor: the standard error of the parent, which the progress of the child goes to.
 const childMark = "SWUDELTA_SUPERVISED"
+
+// standardError is where progress goes unless a flag says otherwise.
+var standardError = os.Stderr
 
 // memoryIsLimited reports whether the system may refuse memory: by a limit of this
 // process (ulimit -v, -d), because it never promises more than it has, or because
@@ -44,8 +49,11 @@ func memoryIsLimited() bool {
 // and end, and returns its status. ok is false where it has not done so, and is not
 // to: in the child, and where memory is not limited.
 func supervise(name string) (status int, ok bool) {
-	if os.Getenv(childMark) != "" {
+	if mark := os.Getenv(childMark); mark != "" {
 		os.Unsetenv(childMark) // is nothing for programs that the command runs
+		if fd, err := strconv.Atoi(mark); err == nil {
+			standardError = os.NewFile(uintptr(fd), os.Stderr.Name())
+		}
 		return 0, false
 	}
 	if !memoryIsLimited() {
@@ -55,10 +63,14 @@ func supervise(name string) (status int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
+	terminal, err := syscall.Dup(syscall.Stderr) // not closed on exec, so the child has it
+	if err != nil {
+		return 0, false
+	}
 	// The kernel ends the child with the thread that started it.
 	runtime.LockOSThread()
 	cmd := &exec.Cmd{
-		Path: program, Args: os.Args, Env: append(os.Environ(), childMark+"=1"),
+		Path: program, Args: os.Args, Env: append(os.Environ(), fmt.Sprint(childMark, "=", terminal)),
 		Stdin: os.Stdin, Stdout: os.Stdout,
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
 	}

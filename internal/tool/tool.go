@@ -84,6 +84,7 @@ func Main(cmd *Command) {
 // run returns the exit status. It is the one place that maps errors to it.
 func run(cmd *Command, args []string) int {
 	err := execute(cmd, args)
+	screen.end()
 	pending.removeAll()
 	if err == nil {
 		return 0
@@ -190,6 +191,9 @@ func app(cmd *Command, args []string) *cli.App {
 			return err
 		}
 		if err := ctx.checkOutputs(); err != nil {
+			return err
+		}
+		if err := ctx.startProgress(); err != nil {
 			return err
 		}
 		return cmd.Run(ctx)
@@ -345,8 +349,7 @@ func (c *Context) Verbosef(format string, args ...any) {
 }
 
 func (c *Context) message(format string, args ...any) {
-	eraseProgress()
-	fmt.Fprintf(os.Stderr, c.cmd.Name+": "+format+"\n", args...)
+	screen.message(os.Stderr, c.cmd.Name+": "+fmt.Sprintf(format, args...)+"\n")
 }
 
 // Failf prints an error that does not end the command.

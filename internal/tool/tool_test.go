@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"swudelta/internal/fault"
+	"swudelta/internal/progress"
 	"swudelta/internal/tooltest"
 )
 
@@ -29,6 +30,7 @@ var upper = &Command{
 		&String{Name: "also", Help: "unused", Output: true},
 		&Bool{Name: "raw", Help: "the product is called binary"},
 		&Int{Name: "times", Value: 1, Help: "copies"},
+		&Bool{Name: "stages", Help: "work for two seconds, in stages"},
 	},
 	NegativeOperands: true,
 	Binary:           func(c *Context) bool { return c.Bool("raw") },
@@ -37,6 +39,9 @@ var upper = &Command{
 			c.Warnf("%s %d", s, c.Size("memory"))
 		}
 		c.Verbosef("working")
+		if c.Bool("stages") {
+			work(c)
+		}
 		var in io.Reader
 		if c.Bool("random") {
 			f, err := c.InputAt(0)
@@ -83,6 +88,20 @@ var upper = &Command{
 			return err
 		})
 	},
+}
+
+// work takes two seconds: one for a stage in parts, one for a stage that has nothing to say.
+func work(c *Context) {
+	s := c.Progress().Start("packs", progress.Bytes, 400)
+	s.Divide(4)
+	for range 4 {
+		s.Next()
+		time.Sleep(400 * time.Millisecond)
+		s.Add(100)
+	}
+	c.Warnf("half of it")
+	c.Progress().Start("code", progress.Bytes, 0)
+	time.Sleep(400 * time.Millisecond)
 }
 
 func TestMain(m *testing.M) {

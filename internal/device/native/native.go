@@ -91,6 +91,7 @@ func (d *Device) Write(delta *device.Delta) ([]byte, error) {
 	w := &writer{Device: d, source: delta.Source, starts: map[content.Part]int64{}}
 	w.SourceLength, w.SourceSHA256 = delta.Source.Size, delta.SourceSHA256
 	w.TargetLength, w.TargetSHA256 = delta.Target, delta.TargetSHA256
+	w.Progress = delta.Progress
 	for _, m := range delta.Members {
 		if err := w.member(m); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
@@ -222,7 +223,7 @@ func zstdWindow(r *io.SectionReader) (int64, error) {
 }
 
 // Try applies a delta as the device does.
-func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer) (device.Cost, error) {
+func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(int64)) (device.Cost, error) {
 	opened, err := format.Open(bytes.NewReader(delta), int64(len(delta)))
 	if err != nil {
 		return device.Cost{}, fmt.Errorf("read the new delta back: %w", err)
@@ -233,6 +234,7 @@ func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Write
 		Scratch:   d.Scratch,
 		Memory:    max(opened.Need.Memory, format.DefaultMemory),
 		SourceSum: sourceSum,
+		Progress:  report,
 	})
 	if err != nil {
 		return device.Cost{}, fmt.Errorf("try the new delta: %w", err)

@@ -127,11 +127,12 @@ func (d *Device) member(delta *device.Delta, m *device.Member) (*pamz.Item, erro
 }
 
 // Try holds a delta against the rules of the library, and applies it.
-func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer) (device.Cost, error) {
+func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(int64)) (device.Cost, error) {
 	return device.Try(delta, pamz.Profile10, source, pamz.ApplyOptions{
 		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
 		Scratch:   d.Scratch,
 		SourceSum: sourceSum,
+		Progress:  report,
 	})
 }
 

@@ -157,11 +157,12 @@ func ranges(list []match.Range) []Range {
 
 // Try holds a delta against the rules of the library, and applies it. The library itself
 // verifies nothing.
-func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer) (device.Cost, error) {
+func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(int64)) (device.Cost, error) {
 	return device.Try(delta, pamz.Profile30, source, pamz.ApplyOptions{
 		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
 		Zlib:      func() (*codec.Zlib, error) { return d.Zlib, nil },
 		Scratch:   d.Scratch,
 		SourceSum: sourceSum,
+		Progress:  report,
 	})
 }
