@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/device/stock"
 	"swudelta/internal/fault"
@@ -116,7 +117,7 @@ func applied(t testing.TB, o Options, source, delta []byte) []byte {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = pamz.Apply(&out, d, bytes.NewReader(source), int64(len(source)), pamz.ApplyOptions{
+	err = apply.Apply(&out, d, bytes.NewReader(source), int64(len(source)), apply.Options{
 		Zstd:    func() (*codec.Zstd, error) { return o.Device.(*testDevice).zstd, nil },
 		Scratch: o.Device.(*testDevice).scratch,
 	})
@@ -261,37 +262,11 @@ func TestMakeCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := os.Open(filepath.Join(corpus, c.pair, "target.swu"))
+			update, err := os.ReadFile(filepath.Join(corpus, c.pair, "target.swu"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
-			var members []member
-			for r := swu.NewReader(f); ; {
-				h, err := r.Next()
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				data, err := io.ReadAll(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if codec.Detect(data) == codec.KindGzip {
-					g, err := gzip.NewReader(bytes.NewReader(data))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if data, err = io.ReadAll(g); err != nil {
-						t.Fatal(err)
-					}
-					data = canonical(t, o, data)
-				}
-				members = append(members, member{h.Name, data})
-			}
-			target := archive(t, members...)
+			target := recompressed(t, update, func(b []byte) []byte { return canonical(t, o, b) })
 			r, err := Make(input(source), input(target), o)
 			if err != nil {
 				t.Fatal(err)
