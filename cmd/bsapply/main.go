@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
@@ -62,7 +63,7 @@ $ bsapply source.swu < update.diff | cmp - target.swu`,
 	MaxArgs: 2,
 	Flags: []tool.Flag{
 		&tool.String{Name: "sha256", Arg: "HEX", Help: "the digest that the target must have, in hex or base64"},
-		&tool.Size{Name: "memory", Arg: "SIZE", Value: pamz.DefaultMemory, Help: "memory that compressors and decompressors may take"},
+		&tool.Size{Name: "memory", Arg: "SIZE", Value: apply.DefaultMemory, Help: "memory that compressors and decompressors may take"},
 		&tool.Bool{Name: "need", Help: "print what applying needs, as JSON, in bytes, and apply nothing"},
 		zstdflag.File(),
 		zstdflag.DeviceVersion(),
@@ -99,12 +100,12 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer delta.Close()
-	apply := func(w io.Writer) error { return applyPatch(c, w, source, delta, verify) }
+	write := func(w io.Writer) error { return applyPatch(c, w, source, delta, verify) }
 	if bsdiff.IsPatch(delta) {
 		if c.Bool("need") {
-			return printNeed(c, delta, func() (pamz.Need, error) {
+			return printNeed(c, delta, func() (apply.Need, error) {
 				h, err := bsdiff.Parse(delta, delta.Size())
-				return pamz.Need{Memory: bsdiff.ApplyMemory(h.NewSize)}, err
+				return apply.Need{Memory: bsdiff.ApplyMemory(h.NewSize)}, err
 			})
 		}
 	} else if native.IsDelta(delta) {
@@ -116,9 +117,9 @@ func run(c *tool.Context) error {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		if c.Bool("need") {
-			return printNeed(c, delta, func() (pamz.Need, error) { return pamz.Need{Memory: d.Need.Memory, Scratch: d.Need.Scratch}, nil })
+			return printNeed(c, delta, func() (apply.Need, error) { return apply.Need{Memory: d.Need.Memory, Scratch: d.Need.Scratch}, nil })
 		}
-		apply = func(w io.Writer) error {
+		write = func(w io.Writer) error {
 			sum, err := sumSource(c, source, d.SourceLength)
 			if err != nil {
 				return err
@@ -141,14 +142,14 @@ func run(c *tool.Context) error {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		if c.Bool("need") {
-			return printNeed(c, delta, func() (pamz.Need, error) { return needs(c, d, source) })
+			return printNeed(c, delta, func() (apply.Need, error) { return needs(c, d, source) })
 		}
-		apply = func(w io.Writer) error {
+		write = func(w io.Writer) error {
 			sum, err := sumSource(c, source, d.SourceLength)
 			if err != nil {
 				return err
 			}
-			return hint(pamz.Apply(w, d, source, source.Size(), pamz.ApplyOptions{
+			return hint(apply.Apply(w, d, source, source.Size(), apply.Options{
 				Zstd:      func() (*codec.Zstd, error) { return zstdflag.Open(c) },
 				Zlib:      func() (*codec.Zlib, error) { return codec.OpenZlib("") },
 				Scratch:   c.Scratch,
@@ -159,7 +160,7 @@ func run(c *tool.Context) error {
 		}
 	}
 	return c.Output(func(w io.Writer) error {
-		if err := apply(w); err != nil {
+		if err := write(w); err != nil {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		return nil
@@ -197,16 +198,16 @@ func swapped(err error, source, delta io.ReaderAt) error {
 
 // needs is what applying d needs with the memory that --memory allows. Without that flag
 // a delta may need more than applying it takes by default.
-func needs(c *tool.Context, d *pamz.Diff, source io.ReaderAt) (pamz.Need, error) {
-	need, err := pamz.Needs(d, source, c.Size("memory"))
-	if errors.Is(err, pamz.ErrMemory) && !c.IsSet("memory") {
-		return pamz.Needs(d, source, math.MaxInt64)
+func needs(c *tool.Context, d *pamz.Diff, source io.ReaderAt) (apply.Need, error) {
+	need, err := apply.Needs(d, source, c.Size("memory"))
+	if errors.Is(err, apply.ErrMemory) && !c.IsSet("memory") {
+		return apply.Needs(d, source, math.MaxInt64)
 	}
 	return need, err
 }
 
 // printNeed writes what applying needs.
-func printNeed(c *tool.Context, delta *tool.File, find func() (pamz.Need, error)) error {
+func printNeed(c *tool.Context, delta *tool.File, find func() (apply.Need, error)) error {
 	need, err := find()
 	if err != nil {
 		return fmt.Errorf("%s: %w", delta.Name(), hint(err))
@@ -221,9 +222,9 @@ func printNeed(c *tool.Context, delta *tool.File, find func() (pamz.Need, error)
 // hint says what to do about what is missing.
 func hint(err error) error {
 	switch {
-	case errors.Is(err, pamz.ErrMemory), errors.Is(err, native.ErrMemory):
+	case errors.Is(err, apply.ErrMemory), errors.Is(err, native.ErrMemory):
 		return tool.Hint(err, "allow more with --memory")
-	case errors.Is(err, pamz.ErrScratch), errors.Is(err, native.ErrScratch):
+	case errors.Is(err, apply.ErrScratch), errors.Is(err, native.ErrScratch):
 		return tool.Hint(err, "name a folder with more space in TMPDIR")
 	}
 	return err
@@ -236,7 +237,7 @@ func applyPatch(c *tool.Context, w io.Writer, source, delta *tool.File, verify f
 		return err
 	}
 	if need, memory := bsdiff.ApplyMemory(h.NewSize), c.Size("memory"); need > memory {
-		return hint(fmt.Errorf("%w: needs %d KiB, %d KiB left", pamz.ErrMemory, (need+1023)>>10, memory>>10))
+		return hint(fmt.Errorf("%w: needs %d KiB, %d KiB left", apply.ErrMemory, (need+1023)>>10, memory>>10))
 	}
 	sum := digest.NewWriter(w)
 	if err := bsdiff.Apply(sum, source, source.Size(), delta, delta.Size(), h.NewSize); err != nil {

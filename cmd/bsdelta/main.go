@@ -16,15 +16,10 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
-	"swudelta/internal/codec"
-	"swudelta/internal/device"
-	"swudelta/internal/device/native"
-	"swudelta/internal/device/stock"
-	"swudelta/internal/device/stock30"
+	"swudelta/internal/device/devices"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
-	"swudelta/internal/pamz"
 	"swudelta/internal/plan"
 	"swudelta/internal/progress"
 	"swudelta/internal/suffix"
@@ -64,7 +59,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	Flags: []tool.Flag{
 		&tool.String{Name: "format", Arg: "pamz|bsdiff40", Value: "pamz", Help: "pamz, or bsdiff40: one plain patch between the files as they are"},
 		&tool.Level{Value: plan.DefaultEffort, Help: "fast ... small"},
-		&tool.String{Name: "device", Arg: "1.0|3.0|native", Value: "1.0", Help: "what the device runs: 1.0, 3.0, or native, our own library"},
+		&tool.String{Name: "device", Arg: devices.Names("|", "|"), Value: devices.All[0].Name, Help: "what the device runs: " + devices.Help},
 		&tool.Strings{Name: "source-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) SOURCE"},
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
 		&tool.Size{Name: "device-memory", Value: plan.DefaultDeviceMemory, Help: "resident memory of the process that applies the delta"},
@@ -79,16 +74,10 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	Run: run,
 }
 
-// own is the profile of devices that run our own library.
-const own = pamz.Profile("native")
-
 func run(c *tool.Context) error {
-	profile := own
-	if c.String("device") != string(own) {
-		var err error
-		if profile, err = pamz.ParseProfile(c.String("device")); err != nil {
-			return tool.Usagef("--device: %v, or %s", err, own)
-		}
+	kind, err := devices.Parse(c.String("device"))
+	if err != nil {
+		return tool.Usagef("--device %v", err)
 	}
 	source, err := c.InputAt(0)
 	if err != nil {
@@ -133,7 +122,8 @@ func run(c *tool.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Device, err = newDevice(c, profile, zstd); err != nil {
+	o.Device, err = kind.New(devices.Resources{Zstd: zstd, Load: c.Load, Scratch: c.Scratch, Workers: c.Int("jobs")})
+	if err != nil {
 		return err
 	}
 	r, err := plan.Make(plan.Input{ReaderAt: source, Size: source.Size()}, plan.Input{ReaderAt: target, Size: target.Size()}, o)
@@ -176,21 +166,6 @@ func writeSummary(c *tool.Context, r *plan.Result, target int64, made bool) erro
 		s.Result = "not-smaller"
 	}
 	return c.WriteFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
-}
-
-// newDevice returns the device of a profile.
-func newDevice(c *tool.Context, profile pamz.Profile, zstd *codec.Zstd) (device.Device, error) {
-	if profile == pamz.Profile10 {
-		return stock.New(stock.Options{Zstd: zstd, Workers: c.Int("jobs"), Scratch: c.Scratch}), nil
-	}
-	zlib, err := codec.OpenZlib("")
-	if err != nil {
-		return nil, err
-	}
-	if profile == own {
-		return native.New(native.Options{Zstd: zstd, Zlib: zlib, Load: c.Load, Scratch: c.Scratch}), nil
-	}
-	return stock30.New(stock30.Config{Zstd: zstd, Zlib: zlib, Scratch: c.Scratch}), nil
 }
 
 // plain writes a BSDIFF40 patch, for appliers of bsdiff(1).

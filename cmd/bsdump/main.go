@@ -17,7 +17,11 @@ import (
 	"fmt"
 	"io"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/device"
+	"swudelta/internal/device/devices"
+	"swudelta/internal/device/stocklib"
 	"swudelta/internal/fault"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
@@ -28,7 +32,7 @@ func main() { tool.Main(app) }
 
 var app = &tool.Command{
 	Name:    "bsdump",
-	Usage:   "[--check 1.0|3.0|native] [DELTA]",
+	Usage:   "[--check " + devices.Names("|", "|") + "] [DELTA]",
 	Summary: "Print the structure of a delta as JSON: header, recipes, and where its bytes are.",
 	Description: `
 For each delta, and each delta inside it, there are target and source, the bytes of
@@ -48,7 +52,7 @@ $ bsdump update.diff | jq '.. | .delta?.recipes? // empty'
 $ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
 	MaxArgs: 1,
 	Flags: []tool.Flag{
-		&tool.String{Name: "check", Arg: "1.0|3.0|native", Help: "hold the delta against the rules of a kind of device: 1.0, 3.0, or native, our own library"},
+		&tool.String{Name: "check", Arg: devices.Names("|", "|"), Help: "hold the delta against the rules of a kind of device: " + devices.Help},
 	},
 	Run: run,
 }
@@ -56,12 +60,13 @@ $ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
 // dump is the product for a PAMZ file.
 type dump struct {
 	*pamz.Description
-	Device device `json:"device"`
+	Device cost `json:"device"`
 }
 
-type device struct {
-	Profile pamz.Profile `json:"profile"`
-	*pamz.Report
+// cost is what applying the delta takes on a device.
+type cost struct {
+	Profile string `json:"profile"`
+	device.Cost
 }
 
 // patch is the product for a BSDIFF40 patch.
@@ -74,17 +79,12 @@ type patch struct {
 	Extra   int64  `json:"extra"`
 }
 
-// own is the profile of devices that run our own library, which applies all deltas.
-const own = pamz.Profile("native")
-
 func run(c *tool.Context) error {
-	var profile pamz.Profile
-	if pamz.Profile(c.String("check")) == own {
-		profile = own
-	} else if c.IsSet("check") {
+	var kind *devices.Kind
+	if c.IsSet("check") {
 		var err error
-		if profile, err = pamz.ParseProfile(c.String("check")); err != nil {
-			return tool.Usagef("--check: %v, or %s", err, own)
+		if kind, err = devices.Parse(c.String("check")); err != nil {
+			return tool.Usagef("--check %v", err)
 		}
 	}
 	in, err := c.InputAt(0)
@@ -92,7 +92,7 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer in.Close()
-	product, violations, err := describe(in, profile)
+	product, violations, err := describe(in, kind)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.Name(), err)
 	}
@@ -107,17 +107,17 @@ func run(c *tool.Context) error {
 	for _, v := range violations {
 		fmt.Fprintf(c.Stderr(), "%s: %v\n", in.Name(), v)
 	}
-	return fault.Dataf("%s: not fit for devices of profile %s: rules broken: %d", in.Name(), profile, len(violations))
+	return fault.Dataf("%s: not fit for devices of profile %s: rules broken: %d", in.Name(), kind.Name, len(violations))
 }
 
-func describe(in *tool.File, profile pamz.Profile) (product any, violations []pamz.Violation, err error) {
+func describe(in *tool.File, kind *devices.Kind) (product any, violations []stocklib.Violation, err error) {
 	if bsdiff.IsPatch(in) {
 		h, err := bsdiff.Parse(in, in.Size())
 		if err != nil {
 			return nil, nil, err
 		}
-		if profile != "" {
-			violations = []pamz.Violation{{Rule: "a bare BSDIFF40 patch, which the delta processor does not read"}}
+		if kind != nil {
+			violations = []stocklib.Violation{{Rule: "a bare BSDIFF40 patch, which the delta processor does not read"}}
 		}
 		return patch{"bsdiff40", in.Size(), h.NewSize, h.Control, h.Diff, in.Size() - 32 - h.Control - h.Diff}, violations, nil
 	}
@@ -126,8 +126,8 @@ func describe(in *tool.File, profile pamz.Profile) (product any, violations []pa
 		if err != nil {
 			return nil, nil, err
 		}
-		if profile != "" && profile != own {
-			violations = []pamz.Violation{{Rule: "a delta of our own format, which the stock delta processor does not read"}}
+		if kind != nil && kind.Check != nil {
+			violations = []stocklib.Violation{{Rule: "a delta of our own format, which the stock delta processor does not read"}}
 		}
 		description, err := d.Describe()
 		return description, violations, err
@@ -136,22 +136,20 @@ func describe(in *tool.File, profile pamz.Profile) (product any, violations []pa
 	if err != nil {
 		return nil, nil, err
 	}
-	description, err := d.Describe()
+	description, err := d.Describe(apply.NewViewer())
 	if err != nil {
 		return nil, nil, err
 	}
-	as := profile
-	if as == "" || as == own {
-		if as = pamz.Profile10; d.Order == pamz.BigEndian {
-			as = pamz.Profile30
-		}
+	as := kind
+	if kind == nil || kind.Check == nil {
+		as = devices.ForPAMZ(d)
 	}
-	report, violations, err := pamz.Check(d, as)
+	predicted, violations, err := as.Check(d)
 	if err != nil {
 		return nil, nil, err
 	}
-	if profile == "" || profile == own {
+	if as != kind {
 		violations = nil
 	}
-	return dump{description, device{as, report}}, violations, nil
+	return dump{description, cost{as.Name, predicted}}, violations, nil
 }

@@ -17,6 +17,7 @@ import (
 	"io"
 
 	"swudelta/internal/codec"
+	"swudelta/internal/device/devices"
 	"swudelta/internal/fault"
 	"swudelta/internal/tool"
 	"swudelta/internal/zstdflag"
@@ -24,12 +25,12 @@ import (
 
 func main() { tool.Main(app) }
 
-// forms is the compression of images that each device profile can redo.
-var forms = map[string]string{"1.0": "zstd", "3.0": "gzip"}
+// forms are the names of what --to takes.
+var forms = map[codec.Kind]string{codec.KindZstd: "zstd", codec.KindGzip: "gzip"}
 
 var app = &tool.Command{
 	Name:    "zrecompress",
-	Usage:   "[--to zstd|gzip|plain] [--device 1.0|3.0] [INPUT]",
+	Usage:   "[--to zstd|gzip|plain] [--device " + devices.Names("|", "|") + "] [INPUT]",
 	Summary: "Rewrite a gzip, zstd or uncompressed stream as the device would compress its content.",
 	Description: `
 A device rebuilds an image, compresses it, and compares hashes. So the compressed
@@ -56,7 +57,7 @@ $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 	Binary:  tool.Always,
 	Flags: []tool.Flag{
 		&tool.String{Name: "to", Arg: "zstd|gzip|plain", Help: "zstd, gzip or plain (default: zstd for device 1.0, gzip for 3.0)"},
-		&tool.String{Name: "device", Arg: "1.0|3.0", Value: "1.0", Help: "generation of the device's delta processor: 1.0 or 3.0"},
+		&tool.String{Name: "device", Arg: devices.Names("|", "|"), Value: devices.All[0].Name, Help: "what the device runs: " + devices.Help},
 		zstdflag.File(),
 		zstdflag.DeviceVersion(),
 	},
@@ -64,12 +65,16 @@ $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 }
 
 func run(c *tool.Context) error {
-	form, known := forms[c.String("device")]
-	if !known {
-		return tool.Usagef("device profile %q: want 1.0 or 3.0", c.String("device"))
+	kind, err := devices.Parse(c.String("device"))
+	if err != nil {
+		return tool.Usagef("--device %v", err)
 	}
+	form := forms[kind.Form]
 	if c.IsSet("to") {
 		form = c.String("to")
+	}
+	if form == "" {
+		return tool.Usagef("for device %s images stay as they are: --to says which form is wanted", kind.Name)
 	}
 	encode, err := encoder(c, form)
 	if err != nil {

@@ -49,8 +49,8 @@ type Codecs struct {
 
 // Cost is what applying a delta takes on the device, in bytes.
 type Cost struct {
-	Memory int64 // resident
-	Tmp    int64 // temporary space
+	Memory int64 `json:"memory"` // resident peak of the process, predicted
+	Tmp    int64 `json:"tmp"`    // peak of temporary space, predicted
 }
 
 // Delta is what a device's writer turns into a file.

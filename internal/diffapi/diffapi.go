@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
@@ -67,7 +68,7 @@ func (s *Session) Error(i int) *Error {
 // replaced if there is none, and left alone otherwise.
 func (s *Session) Apply(source, diff, target string) int {
 	s.err = nil
-	if err := apply(source, diff, target); err != nil {
+	if err := applyFiles(source, diff, target); err != nil {
 		s.err = describe(err)
 	}
 	return s.ErrorCount()
@@ -108,7 +109,7 @@ func recoverTo(err *error) {
 	}
 }
 
-func apply(source, diff, target string) (err error) {
+func applyFiles(source, diff, target string) (err error) {
 	defer recoverTo(&err)
 	delta, deltaSize, err := openInput(diff)
 	if err != nil {
@@ -142,7 +143,7 @@ func open(delta io.ReaderAt, size int64) (func(w io.Writer, old io.ReaderAt, old
 	}
 	d, err := pamz.Decode(delta, size)
 	return func(w io.Writer, old io.ReaderAt, oldSize int64) error {
-		return pamz.Apply(w, d, old, oldSize, pamz.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
+		return apply.Apply(w, d, old, oldSize, apply.Options{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
 	}, err
 }
 

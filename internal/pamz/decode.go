@@ -16,16 +16,16 @@ import (
 // Limits on what a delta may ask for. Real ones have some thousands of items,
 // six levels deep, and one delta inside another.
 const (
-	maxDepth  = 100     // levels of recipes
-	maxNested = 8       // deltas inside deltas
-	maxItems  = 1 << 18 // items of a delta and those inside it; each takes about 150 bytes of memory
+	MaxDepth  = 100     // levels of recipes
+	MaxNested = 8       // deltas inside deltas
+	MaxItems  = 1 << 18 // items of a delta and those inside it; each takes about 150 bytes of memory
 )
 
 // Decode reads the structure of a delta of size bytes: version 0 in either byte
 // order, which it finds out, or version 2. Contents are left where they are, so
 // r must stay readable as long as the Diff is in use; nested deltas are decoded
 // when they are applied. Every fault of the data is an *Error.
-func Decode(r io.ReaderAt, size int64) (*Diff, error) { return decode(r, size, maxItems) }
+func Decode(r io.ReaderAt, size int64) (*Diff, error) { return decode(r, size, MaxItems) }
 
 func decode(r io.ReaderAt, size int64, items int) (*Diff, error) {
 	d := &decoder{file: r, size: size, order: binary.ByteOrder(binary.LittleEndian), limit: items}
@@ -34,7 +34,7 @@ func decode(r io.ReaderAt, size int64, items int) (*Diff, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delta: %w", err)
 	}
-	diff.items = d.items
+	diff.Items = d.items
 	return diff, nil
 }
 
@@ -54,14 +54,14 @@ type decoder struct {
 
 // errorf makes an error with the reference's number code at the current place.
 func (d *decoder) errorf(code int, format string, args ...any) error {
-	return errorf(code, "%w at offset %d", fmt.Errorf(format, args...), d.pos)
+	return Errorf(code, "%w at offset %d", fmt.Errorf(format, args...), d.pos)
 }
 
 // bytes reads len(b) bytes.
 func (d *decoder) bytes(b []byte) error {
 	n, err := io.ReadFull(d.r, b)
 	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-		return d.errorf(codeShort, "%d bytes missing: %w", len(b)-n, io.ErrUnexpectedEOF)
+		return d.errorf(CodeShort, "%d bytes missing: %w", len(b)-n, io.ErrUnexpectedEOF)
 	}
 	d.pos += int64(n)
 	return err
@@ -90,7 +90,7 @@ func (d *decoder) length() (int64, error) {
 	v, err := d.u64()
 	if err == nil && v > math.MaxInt64/2 {
 		// Half of the range, so that an offset plus a length cannot overflow.
-		err = d.errorf(codeOther, "length or offset %d is out of range", v)
+		err = d.errorf(CodeOther, "length or offset %d is out of range", v)
 	}
 	return int64(v), err
 }
@@ -110,7 +110,7 @@ func (d *decoder) hash() (sum digest.SHA256, err error) {
 		return sum, err
 	}
 	if kind != hashSHA256 {
-		return sum, d.errorf(codeHashType, "hash type %#x, want %#x (SHA-256)", kind, hashSHA256)
+		return sum, d.errorf(CodeHashType, "hash type %#x, want %#x (SHA-256)", kind, hashSHA256)
 	}
 	return sum, d.bytes(sum[:])
 }
@@ -123,7 +123,7 @@ func (d *decoder) decode() (*Diff, error) {
 		if err != nil && err != io.EOF {
 			return nil, err
 		}
-		return nil, errorf(codeMagic, "no PAMZ file: magic number %q", head[:min(4, len(head))])
+		return nil, Errorf(CodeMagic, "no PAMZ file: magic number %q", head[:min(4, len(head))])
 	}
 	version := uint64(0)
 	if len(head) >= 12 {
@@ -149,7 +149,7 @@ func (d *decoder) decode() (*Diff, error) {
 		d.diff.Version = 2
 		return d.diff, d.pool()
 	}
-	return nil, d.errorf(codeVersion, "version %d is not known", version)
+	return nil, d.errorf(CodeVersion, "version %d is not known", version)
 }
 
 // legacy reads version 0 from the target length on.
@@ -170,7 +170,7 @@ func (d *decoder) legacy() (err error) {
 		}
 	}
 	const minChunk = 8 + hashSize + 2
-	chunks, err := d.count(codeShort, "chunks", minChunk)
+	chunks, err := d.count(CodeShort, "chunks", minChunk)
 	if err != nil {
 		return err
 	}
@@ -188,13 +188,13 @@ func (d *decoder) legacy() (err error) {
 			return fmt.Errorf("chunk %d: %w", len(diff.Chunks), err)
 		}
 		if c.Length > diff.TargetLength-end {
-			return d.errorf(codeLengths, "chunk %d ends beyond the target's %d bytes", len(diff.Chunks), diff.TargetLength)
+			return d.errorf(CodeLengths, "chunk %d ends beyond the target's %d bytes", len(diff.Chunks), diff.TargetLength)
 		}
 		end += c.Length
 		diff.Chunks = append(diff.Chunks, c)
 	}
 	if end != diff.TargetLength {
-		return d.errorf(codeLengths, "the chunks have %d bytes, the target has %d", end, diff.TargetLength)
+		return d.errorf(CodeLengths, "the chunks have %d bytes, the target has %d", end, diff.TargetLength)
 	}
 	diff.Account.Table = d.pos - diff.Account.Header
 	if err := d.inline(); err != nil {
@@ -205,11 +205,11 @@ func (d *decoder) legacy() (err error) {
 
 // enter counts one item.
 func (d *decoder) enter(depth int) error {
-	if depth > maxDepth {
-		return d.errorf(codeOther, "recipes nested more than %d deep", maxDepth)
+	if depth > MaxDepth {
+		return d.errorf(CodeOther, "recipes nested more than %d deep", MaxDepth)
 	}
 	if d.items++; d.items > d.limit {
-		return d.errorf(codeOther, "more than %d items", d.limit)
+		return d.errorf(CodeOther, "more than %d items", d.limit)
 	}
 	return nil
 }
@@ -230,10 +230,10 @@ func (d *decoder) recipe(result *Item, depth int) error {
 		}
 	}
 	if op == uint32(OpInlineAssetCopy) {
-		return d.errorf(codeOther, "%v: devices do not agree what it means", OpInlineAssetCopy)
+		return d.errorf(CodeOther, "%v: devices do not agree what it means", OpInlineAssetCopy)
 	}
 	if op > uint32(OpGzDecompression) {
-		return d.errorf(codeOther, "recipe number %d is not known", op)
+		return d.errorf(CodeOther, "recipe number %d is not known", op)
 	}
 	n, err := d.u8()
 	if err != nil {
@@ -271,7 +271,7 @@ func (d *decoder) param(p *Param, depth int) error {
 		p.Number, err = d.u64()
 		return err
 	}
-	return d.errorf(codeParamType, "parameter type %d is not known", kind)
+	return d.errorf(CodeParamType, "parameter type %d is not known", kind)
 }
 
 func (d *decoder) item(it *Item, depth int) error {
@@ -301,13 +301,13 @@ func (d *decoder) item(it *Item, depth int) error {
 	case 1:
 		return d.recipe(it, depth+1)
 	}
-	return d.errorf(codeOther, "recipe flag %d is neither 0 nor 1", has)
+	return d.errorf(CodeOther, "recipe flag %d is neither 0 nor 1", has)
 }
 
 // skip passes over the next n bytes, which lie in the file, and returns them.
 func (d *decoder) skip(n int64) (*io.SectionReader, error) {
 	if n > d.size-d.pos {
-		return nil, d.errorf(codeShort, "%d bytes missing: %w", n-(d.size-d.pos), io.ErrUnexpectedEOF)
+		return nil, d.errorf(CodeShort, "%d bytes missing: %w", n-(d.size-d.pos), io.ErrUnexpectedEOF)
 	}
 	s := io.NewSectionReader(d.file, d.pos, n)
 	d.pos += n
@@ -333,13 +333,13 @@ func (d *decoder) inline() error {
 	var offset int64
 	for _, a := range d.assets {
 		if a.Length > n-offset {
-			return d.errorf(codeInlineBytes, "inline assets have more than the section's %d bytes", n)
+			return d.errorf(CodeInlineBytes, "inline assets have more than the section's %d bytes", n)
 		}
 		a.Recipe.section = io.NewSectionReader(section, offset, a.Length)
 		offset += a.Length
 	}
 	if offset != n {
-		return d.errorf(codeInlineBytes, "inline assets have %d bytes, their section has %d", offset, n)
+		return d.errorf(CodeInlineBytes, "inline assets have %d bytes, their section has %d", offset, n)
 	}
 	d.diff.Account.Inline = d.pos - start
 	return nil
@@ -357,22 +357,42 @@ func (d *decoder) remainder() error {
 		return err
 	}
 	if n != d.size-d.pos {
-		return d.errorf(codeFileSize, "the remainder has %d bytes, the file goes on for %d", n, d.size-d.pos)
+		return d.errorf(CodeFileSize, "the remainder has %d bytes, the file goes on for %d", n, d.size-d.pos)
 	}
 	section, err := d.skip(n)
 	if err != nil {
 		return err
 	}
-	rest := &remainder{size: size, deflated: section}
+	rest := &Deflated{Size: size, Stream: section}
 	var offset int64
 	for _, item := range d.rest {
 		if item.Length > size-offset {
-			return d.errorf(codeInflateShort, "pieces of the remainder have more than its %d bytes", size)
+			return d.errorf(CodeInflateShort, "pieces of the remainder have more than its %d bytes", size)
 		}
-		item.Recipe.rest, item.Recipe.offset = rest, offset
+		item.Recipe.Rest, item.Recipe.Offset = rest, offset
 		offset += item.Length
 	}
-	d.diff.rest = rest
+	d.diff.Rest = rest
 	d.diff.Account.Remainder = d.pos - start
 	return nil
+}
+
+// decodeNested decodes the delta of it, whose recipe is OpNested, if it has at most
+// that many items.
+func (d *Diff) DecodeNested(it *Item, delta *io.SectionReader, items int) (*Diff, error) {
+	nested, err := decode(delta, delta.Size(), items)
+	switch {
+	case err != nil:
+		return nil, err
+	case nested.Version != 0:
+		return nil, Errorf(CodeVersion, "delta of version %d", nested.Version)
+	case nested.Order != d.Order:
+		return nil, Errorf(CodeHashType, "%v delta inside a %v one", nested.Order, d.Order)
+	case nested.TargetLength != it.Length:
+		return nil, Errorf(CodeHash, "delta makes %d bytes, want %d", nested.TargetLength, it.Length)
+	}
+	if !it.Stated() {
+		return nested, nil
+	}
+	return nested, Coded(CodeHash, digest.Check(nested.TargetSHA256, it.SHA256))
 }

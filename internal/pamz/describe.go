@@ -52,11 +52,17 @@ type Node struct {
 	Error   string       `json:"error,omitempty"` // why it could not be looked into
 }
 
-// Describe returns the description of a delta, with the deltas inside it.
-func (d *Diff) Describe() (*Description, error) { return d.describe(newViewer(), 0) }
+// Opener decodes the delta inside an item of d whose recipe is OpNested.
+type Opener interface {
+	Nested(d *Diff, it *Item) (*Diff, error)
+}
 
-func (d *Diff) describe(view *viewer, depth int) (*Description, error) {
-	b := describer{diff: d, view: view, depth: depth, shares: map[Op]*RecipeShare{}, uses: map[*Item]int{}, nodes: map[*Item]*Node{}}
+// Describe returns the description of a delta, with the deltas inside it, as far as open
+// can look into them.
+func (d *Diff) Describe(open Opener) (*Description, error) { return d.describe(open, 0) }
+
+func (d *Diff) describe(open Opener, depth int) (*Description, error) {
+	b := describer{diff: d, open: open, depth: depth, shares: map[Op]*RecipeShare{}, uses: map[*Item]int{}, nodes: map[*Item]*Node{}}
 	if d.Version == 2 {
 		for _, c := range d.Chunks {
 			b.count(c)
@@ -93,7 +99,7 @@ func (d *Diff) describe(view *viewer, depth int) (*Description, error) {
 
 type describer struct {
 	diff   *Diff
-	view   *viewer
+	open   Opener
 	depth  int
 	shares map[Op]*RecipeShare
 	uses   map[*Item]int // version 2 shares items
@@ -118,7 +124,7 @@ func (b *describer) node(it, user *Item) (*Node, error) {
 		return &Node{Ref: n.ID, Length: it.Length}, nil
 	}
 	n := &Node{Length: it.Length}
-	if it.stated() {
+	if it.Stated() {
 		n.SHA256 = it.SHA256.Hex()
 	}
 	if b.uses[it] > 1 {
@@ -154,14 +160,14 @@ func (b *describer) node(it, user *Item) (*Node, error) {
 
 // nested describes the delta inside it.
 func (b *describer) nested(n *Node, it *Item) error {
-	err := it.Recipe.checkShape()
-	if err == nil && b.depth == maxNested {
-		err = errorf(codeOther, "deltas nested more than %d deep", maxNested)
+	err := it.Recipe.CheckShape()
+	if err == nil && b.depth == MaxNested {
+		err = Errorf(CodeOther, "deltas nested more than %d deep", MaxNested)
 	}
 	if err == nil {
 		var inner *Diff
-		if inner, err = b.view.nested(b.diff, it); err == nil {
-			n.Delta, err = inner.describe(b.view, b.depth+1)
+		if inner, err = b.open.Nested(b.diff, it); err == nil {
+			n.Delta, err = inner.describe(b.open, b.depth+1)
 			return err
 		}
 	}
@@ -187,7 +193,7 @@ func (b *describer) share(it, user *Item) {
 	s.Count++
 	s.Content += it.Length
 	s.Table += b.diff.tableSize(it, user)
-	if it.inline() {
+	if it.Inline() {
 		if user != nil {
 			s = of(user.Recipe.Op)
 		}
@@ -200,7 +206,7 @@ func (b *describer) share(it, user *Item) {
 func (d *Diff) tableSize(it, user *Item) int64 {
 	const def = 8 + hashSize
 	if d.Version == 2 {
-		if it.key() == (key{d.SourceLength, d.SourceSHA256}) {
+		if it.Key() == (Key{d.SourceLength, d.SourceSHA256}) {
 			return 0
 		}
 		size := int64(8 + def + 4 + 8 + 8)

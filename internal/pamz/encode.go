@@ -127,8 +127,8 @@ func (e *encoder) diff(d *Diff) {
 func (e *encoder) recipe(result *Item, depth int) {
 	r := result.Recipe
 	switch {
-	case depth > maxDepth:
-		e.fail("recipes nested more than %d deep", maxDepth)
+	case depth > MaxDepth:
+		e.fail("recipes nested more than %d deep", MaxDepth)
 		return
 	case r.Op > OpGzDecompression || r.Op == OpInlineAssetCopy:
 		e.fail("%v does not exist in version 0", r.Op)
@@ -179,10 +179,10 @@ func (e *encoder) asset(a *Item) {
 // remainder writes the remainder section: as it was, if d was decoded and has
 // the same pieces in the same order.
 func (e *encoder) remainder(d *Diff) {
-	rest := d.rest
+	rest := d.Rest
 	var offset int64
 	for _, item := range e.rest {
-		if rest == nil || item.Recipe.rest != rest || item.Recipe.offset != offset {
+		if rest == nil || item.Recipe.Rest != rest || item.Recipe.Offset != offset {
 			rest = nil
 			break
 		}
@@ -195,18 +195,18 @@ func (e *encoder) remainder(d *Diff) {
 			return
 		}
 	}
-	e.length(rest.size)
-	e.length(rest.deflated.Size())
+	e.length(rest.Size)
+	e.length(rest.Stream.Size())
 	if e.err == nil {
-		_, e.err = io.Copy(e.w, io.NewSectionReader(rest.deflated, 0, rest.deflated.Size()))
+		_, e.err = io.Copy(e.w, io.NewSectionReader(rest.Stream, 0, rest.Stream.Size()))
 	}
 }
 
 // deflate compresses the remainder's pieces. Which encoder does it matters to
 // no decoder; the standard library's gives the same bytes for the same toolchain.
-func deflate(pieces []*Item) (*remainder, error) {
+func deflate(pieces []*Item) (*Deflated, error) {
 	var buf bytes.Buffer
-	rest := &remainder{}
+	rest := &Deflated{}
 	if len(pieces) > 0 {
 		fw, err := flate.NewWriter(&buf, flate.BestCompression)
 		if err != nil {
@@ -224,8 +224,8 @@ func deflate(pieces []*Item) (*remainder, error) {
 		if err := fw.Close(); err != nil {
 			return nil, err
 		}
-		rest.size, rest.sum = w.Len(), w.Sum()
+		rest.Size, rest.SHA256 = w.Len(), w.Sum()
 	}
-	rest.deflated = io.NewSectionReader(bytes.NewReader(buf.Bytes()), 0, int64(buf.Len()))
+	rest.Stream = io.NewSectionReader(bytes.NewReader(buf.Bytes()), 0, int64(buf.Len()))
 	return rest, nil
 }

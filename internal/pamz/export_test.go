@@ -2,9 +2,12 @@
 
 package pamz
 
-// For tests that make deltas, with a package that is above this one.
-var (
-	CheckNeed = checkNeed
-	NeedZstd  = needZstd
-	Scratch   = scratch
+// For tests outside of this package, which apply deltas and hold them against rules.
+const (
+	Magic               = magic
+	HashSHA256          = hashSHA256
+	PoolChain           = poolChain
+	PoolSlice           = poolSlice
+	PoolZlibCompression = poolZlibCompression
+	PoolZstdCompression = poolZstdCompression
 )

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Package pamz encodes, decodes, checks and applies PAMZ delta files, the
-// container that the Device Update delta processor reads (doc/format.md).
+// Package pamz is the model of PAMZ delta files, the container that the Device Update
+// delta processor reads (doc/format.md): it decodes, encodes, validates and describes them.
 //
 // A delta is a list of chunks that tile the target. Each chunk, and each
 // ingredient of one, is an Item: a length, a digest, and the Recipe that makes
@@ -13,13 +13,12 @@ package pamz
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 
 	"swudelta/internal/digest"
-	"swudelta/internal/fault"
 )
 
 // Order is the byte order of a delta's integers.
@@ -56,15 +55,15 @@ type Diff struct {
 	// Account says where the bytes of a decoded delta are. Encode ignores it.
 	Account Account
 
-	rest  *remainder // of a decoded version 0 delta
-	items int        // of a decoded delta: how many it has
+	Rest  *Deflated // of a decoded version 0 delta
+	Items int       // of a decoded delta: how many it has
 }
 
 // remainder is a decoded remainder section.
-type remainder struct {
-	size     int64         // bytes when inflated
-	sum      digest.SHA256 // of the inflated bytes; zero for a decoded version 0
-	deflated *io.SectionReader
+type Deflated struct {
+	Size   int64         // bytes when inflated
+	SHA256 digest.SHA256 // of the inflated bytes; zero for a decoded version 0
+	Stream *io.SectionReader
 }
 
 // Account is the size of each part of a file, in bytes.
@@ -98,7 +97,31 @@ type Item struct {
 }
 
 // stated reports whether the item's digest is known.
-func (it *Item) stated() bool { return it.SHA256 != digest.SHA256{} }
+func (it *Item) Stated() bool { return it.SHA256 != digest.SHA256{} }
+
+// inline reports whether the item's content is stored in the delta as it is.
+func (it *Item) Inline() bool { return it.Recipe != nil && it.Recipe.Op == OpInlineAsset }
+
+// staged reports whether the item can only be produced front to back.
+func (it *Item) Sequential() bool {
+	switch it.Recipe.Op {
+	case OpCopy, OpRegion, OpConcatenation, OpInlineAsset, OpCopySource, OpAllZero:
+		return false
+	}
+	return true
+}
+
+// key is what content is known by: what has the same is the same.
+type Key struct {
+	Length int64
+	SHA256 digest.SHA256
+}
+
+func (it *Item) Key() Key { return Key{it.Length, it.SHA256} }
+
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Length, o.Length), bytes.Compare(k.SHA256[:], o.SHA256[:]))
+}
 
 // Op is what a recipe does. The values up to OpGzDecompression are version 0's
 // own numbers.
@@ -160,8 +183,8 @@ type Recipe struct {
 	Data []byte
 
 	section *io.SectionReader // of a decoded OpInlineAsset: its content
-	rest    *remainder        // of a decoded OpRemainder: the section that it lies in
-	offset  int64             // and where in the inflated section
+	Rest    *Deflated         // of a decoded OpRemainder: the section that it lies in
+	Offset  int64             // and where in the inflated section
 }
 
 // Param is a parameter of a recipe: an item, or a number if Item is nil.
@@ -299,75 +322,4 @@ func (r *Recipe) Open() *io.SectionReader {
 		return io.NewSectionReader(r.section, 0, r.section.Size())
 	}
 	return io.NewSectionReader(bytes.NewReader(r.Data), 0, int64(len(r.Data)))
-}
-
-// Error is a fault of a delta, or of the source that it is applied to; or that a
-// library or scratch space is missing, which is no fault of the data.
-type Error struct {
-	Code int // the reference library's error number, 1 where it has none (doc/format.md)
-	Err  error
-}
-
-// Error names the cause and the number.
-func (e *Error) Error() string { return fmt.Sprintf("%v (error %d)", e.Err, e.Code) }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Error numbers of the reference library that are raised here.
-const (
-	codeOther             = 1
-	codeShort             = 20000
-	codeInflate           = 20104
-	codeInflateShort      = 20105
-	codeContainer         = 20106
-	codeZlibStart         = 20107
-	codeZstd              = 20201
-	codeZstdShort         = 20202
-	codeOutOfBounds       = 20401
-	codeScratch           = 21000
-	codeSliceOutOfBounds  = 21200
-	codeMagic             = 30000
-	codeVersion           = 30001
-	codeFileSize          = 30002
-	codeHashType          = 30003
-	codeNoRecipe          = 30004
-	codeInlineBytes       = 30005
-	codeHash              = 30009
-	codeChunkCount        = 30011
-	codeParamType         = 30101
-	codeParamForItem      = 30102
-	codeParamForNumber    = 30103
-	codeParamCount        = 30104
-	codeNumberTooLarge    = 30400
-	codeBSPatch           = 30900
-	codeSourceSize        = 31100
-	codeLengths           = 31701
-	codeZlibLevel         = 33000
-	codeSelfReferential   = 33001
-	codeNoZstdCompression = 31702
-)
-
-// NoZstd numbers the reason why there is no libzstd to compress with.
-func NoZstd(err error) error {
-	var e *Error
-	if errors.As(err, &e) {
-		return err
-	}
-	return &Error{codeNoZstdCompression, err}
-}
-
-// errorf makes an Error with the given number that is a fault of the data.
-func errorf(code int, format string, args ...any) error {
-	return &Error{code, fault.Dataf(format, args...)}
-}
-
-// coded gives an error the number code if it is a fault of the data and has no
-// number yet. Environment errors stay as they are.
-func coded(code int, err error) error {
-	var e *Error
-	if err == nil || errors.As(err, &e) || !fault.IsData(err) {
-		return err
-	}
-	return &Error{code, err}
 }

@@ -3,8 +3,6 @@
 package pamz
 
 import (
-	"bytes"
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -38,18 +36,6 @@ var poolNames = [...]string{
 // levelDefault stands for zlib's default level in zlib_compression.
 const levelDefault = 0xFFFFFFFF
 
-// key is what version 2 knows things by.
-type key struct {
-	length int64
-	sum    digest.SHA256
-}
-
-func (it *Item) key() key { return key{it.Length, it.SHA256} }
-
-func (k key) compare(o key) int {
-	return cmp.Or(cmp.Compare(k.length, o.length), bytes.Compare(k.sum[:], o.sum[:]))
-}
-
 // node is a thing of the pool.
 type node struct {
 	item  *Item
@@ -71,23 +57,23 @@ type poolRecipe struct {
 
 // pool is what a file of version 2 and its nested archives hold.
 type pool struct {
-	nodes   map[key]*node
+	nodes   map[Key]*node
 	recipes []*poolRecipe
 	ready   []*node // made, and their users not told
 }
 
-func (p *pool) node(k key) *node {
+func (p *pool) node(k Key) *node {
 	n := p.nodes[k]
 	if n == nil {
-		n = &node{item: &Item{Length: k.length, SHA256: k.sum}}
+		n = &node{item: &Item{Length: k.Length, SHA256: k.SHA256}}
 		p.nodes[k] = n
 	}
 	return n
 }
 
 // have adds a thing that is there without a recipe of the pool.
-func (p *pool) have(k key, r *Recipe) {
-	if n := p.node(k); k.length > 0 && !n.made {
+func (p *pool) have(k Key, r *Recipe) {
+	if n := p.node(k); k.Length > 0 && !n.made {
 		n.item.Recipe, n.made = r, true
 		p.ready = append(p.ready, n)
 	}
@@ -95,16 +81,16 @@ func (p *pool) have(k key, r *Recipe) {
 
 // pool reads version 2 from the target on.
 func (d *decoder) pool() error {
-	p := &pool{nodes: map[key]*node{}}
+	p := &pool{nodes: map[Key]*node{}}
 	target, source, err := d.archive(p, 0)
 	if err != nil {
 		return err
 	}
 	diff := d.diff
-	diff.TargetLength, diff.TargetSHA256 = target.length, target.sum
-	diff.SourceLength, diff.SourceSHA256 = source.length, source.sum
+	diff.TargetLength, diff.TargetSHA256 = target.Length, target.SHA256
+	diff.SourceLength, diff.SourceSHA256 = source.Length, source.SHA256
 	p.have(source, CopySource(0))
-	if target.length == 0 {
+	if target.Length == 0 {
 		diff.TargetSHA256 = digest.Sum(nil) // which is not stored
 		return nil
 	}
@@ -112,9 +98,9 @@ func (d *decoder) pool() error {
 	n := p.node(target)
 	switch {
 	case !n.made:
-		return errorf(codeOther, "no recipe makes the target")
-	case n.depth > maxDepth:
-		return errorf(codeOther, "recipes nested more than %d deep", maxDepth)
+		return Errorf(CodeOther, "no recipe makes the target")
+	case n.depth > MaxDepth:
+		return Errorf(CodeOther, "recipes nested more than %d deep", MaxDepth)
 	case n.item.Recipe.Op == OpConcatenation:
 		for _, c := range n.item.Recipe.Params {
 			diff.Chunks = append(diff.Chunks, c.Item)
@@ -126,9 +112,9 @@ func (d *decoder) pool() error {
 }
 
 // archive reads one file of version 2, from its target on, into the pool.
-func (d *decoder) archive(p *pool, depth int) (target, source key, err error) {
-	if depth > maxNested {
-		return target, source, d.errorf(codeOther, "archives nested more than %d deep", maxNested)
+func (d *decoder) archive(p *pool, depth int) (target, source Key, err error) {
+	if depth > MaxNested {
+		return target, source, d.errorf(CodeOther, "archives nested more than %d deep", MaxNested)
 	}
 	account := &d.diff.Account
 	start := d.pos
@@ -155,7 +141,7 @@ func (d *decoder) archive(p *pool, depth int) (target, source key, err error) {
 		}
 	}
 	const minSet = 8 + 8
-	sets, err := d.count(codeShort, "results", minSet)
+	sets, err := d.count(CodeShort, "results", minSet)
 	if err != nil {
 		return target, source, err
 	}
@@ -193,9 +179,9 @@ func (d *decoder) archive(p *pool, depth int) (target, source key, err error) {
 		if err != nil {
 			return target, source, err
 		}
-		end := d.pos + k.length
-		if k.length > d.size-d.pos {
-			return target, source, d.errorf(codeShort, "%d bytes missing: %w", end-d.size, io.ErrUnexpectedEOF)
+		end := d.pos + k.Length
+		if k.Length > d.size-d.pos {
+			return target, source, d.errorf(CodeShort, "%d bytes missing: %w", end-d.size, io.ErrUnexpectedEOF)
 		}
 		var head [4]byte
 		if err := d.bytes(head[:]); err != nil {
@@ -206,14 +192,14 @@ func (d *decoder) archive(p *pool, depth int) (target, source key, err error) {
 			return target, source, err
 		}
 		if string(head[:]) != magic || version != 2 {
-			return target, source, d.errorf(codeVersion, "nested archive is no version 2 file")
+			return target, source, d.errorf(CodeVersion, "nested archive is no version 2 file")
 		}
 		account.Archives += d.pos - start
 		if _, _, err := d.archive(p, depth+1); err != nil {
 			return target, source, fmt.Errorf("nested archive: %w", err)
 		}
 		if d.pos > end {
-			return target, source, d.errorf(codeShort, "nested archive runs %d bytes beyond its end", d.pos-end)
+			return target, source, d.errorf(CodeShort, "nested archive runs %d bytes beyond its end", d.pos-end)
 		}
 		start = d.pos
 		if _, err := d.skip(end - d.pos); err != nil {
@@ -225,26 +211,26 @@ func (d *decoder) archive(p *pool, depth int) (target, source key, err error) {
 }
 
 // def reads the definition of an item.
-func (d *decoder) def() (k key, err error) {
-	if k.length, err = d.length(); err == nil && k.length > 0 {
-		k.sum, err = d.hash()
+func (d *decoder) def() (k Key, err error) {
+	if k.Length, err = d.length(); err == nil && k.Length > 0 {
+		k.SHA256, err = d.hash()
 	}
 	return k, err
 }
 
 // section reads one of the two data sections and verifies its digest.
-func (d *decoder) section(name string) (key, *io.SectionReader, error) {
+func (d *decoder) section(name string) (Key, *io.SectionReader, error) {
 	k, err := d.def()
 	if err != nil {
 		return k, nil, err
 	}
-	s, err := d.skip(k.length)
-	if err != nil || k.length == 0 {
+	s, err := d.skip(k.Length)
+	if err != nil || k.Length == 0 {
 		return k, s, err
 	}
-	sum, _, err := digest.SumReader(io.NewSectionReader(s, 0, k.length))
+	sum, _, err := digest.SumReader(io.NewSectionReader(s, 0, k.Length))
 	if err == nil {
-		err = coded(codeOther, digest.Check(sum, k.sum))
+		err = Coded(CodeOther, digest.Check(sum, k.SHA256))
 	}
 	if err != nil {
 		return k, nil, fmt.Errorf("%s: %w", name, err)
@@ -255,7 +241,7 @@ func (d *decoder) section(name string) (key, *io.SectionReader, error) {
 // set reads the recipes for one result.
 func (d *decoder) set(p *pool) error {
 	const minRecipe = 4 + 8 + 8
-	n, err := d.count(codeShort, "recipes", minRecipe)
+	n, err := d.count(CodeShort, "recipes", minRecipe)
 	if err != nil {
 		return err
 	}
@@ -271,20 +257,20 @@ func (d *decoder) set(p *pool) error {
 		if err != nil {
 			return err
 		}
-		if k.length > 0 {
+		if k.Length > 0 {
 			p.recipes = append(p.recipes, r)
 		}
 	}
 	return nil
 }
 
-func (d *decoder) poolRecipe(p *pool, result key) (*poolRecipe, error) {
+func (d *decoder) poolRecipe(p *pool, result Key) (*poolRecipe, error) {
 	op, err := d.u32()
 	if err != nil {
 		return nil, err
 	}
 	r := &poolRecipe{op: op}
-	numbers, err := d.count(codeShort, "numbers", 8)
+	numbers, err := d.count(CodeShort, "numbers", 8)
 	if err != nil {
 		return nil, err
 	}
@@ -294,10 +280,10 @@ func (d *decoder) poolRecipe(p *pool, result key) (*poolRecipe, error) {
 			return nil, err
 		}
 		if r.numbers = append(r.numbers, v); len(r.numbers) > MaxParams {
-			return nil, d.errorf(codeParamCount, "recipe with %d numbers", numbers)
+			return nil, d.errorf(CodeParamCount, "recipe with %d numbers", numbers)
 		}
 	}
-	items, err := d.count(codeShort, "ingredients", 8)
+	items, err := d.count(CodeShort, "ingredients", 8)
 	if err != nil {
 		return nil, err
 	}
@@ -306,18 +292,18 @@ func (d *decoder) poolRecipe(p *pool, result key) (*poolRecipe, error) {
 		if err != nil {
 			return nil, err
 		}
-		if k == result && k.length > 0 {
-			return nil, d.errorf(codeSelfReferential, "a recipe has its own result as an ingredient")
+		if k == result && k.Length > 0 {
+			return nil, d.errorf(CodeSelfReferential, "a recipe has its own result as an ingredient")
 		}
-		if k.length == 0 {
-			return nil, d.errorf(codeOther, "an ingredient is empty")
+		if k.Length == 0 {
+			return nil, d.errorf(CodeOther, "an ingredient is empty")
 		}
 		if err := d.enter(0); err != nil {
 			return nil, err
 		}
 		r.items = append(r.items, p.node(k))
 	}
-	if result.length == 0 {
+	if result.Length == 0 {
 		return r, nil
 	}
 	r.result = p.node(result)
@@ -337,7 +323,7 @@ func (r *poolRecipe) check() error {
 		if numbers && items {
 			return nil
 		}
-		return errorf(codeParamCount, "%s with %d numbers and %d ingredients", name, len(r.numbers), len(r.items))
+		return Errorf(CodeParamCount, "%s with %d numbers and %d ingredients", name, len(r.numbers), len(r.items))
 	}
 	name := ""
 	if int(r.op) < len(poolNames) {
@@ -350,12 +336,12 @@ func (r *poolRecipe) check() error {
 		var total int64
 		for _, n := range r.items {
 			if n.item.Length > r.result.item.Length-total {
-				return errorf(codeLengths, "chain for %d bytes has more", r.result.item.Length)
+				return Errorf(CodeLengths, "chain for %d bytes has more", r.result.item.Length)
 			}
 			total += n.item.Length
 		}
 		if total != r.result.item.Length {
-			return errorf(codeLengths, "chain for %d bytes has %d", r.result.item.Length, total)
+			return Errorf(CodeLengths, "chain for %d bytes has %d", r.result.item.Length, total)
 		}
 		return shape(name, len(r.numbers) == 0, len(r.items) > 0)
 	case poolSlice:
@@ -363,7 +349,7 @@ func (r *poolRecipe) check() error {
 			return err
 		}
 		if n := r.items[0].item.Length; r.numbers[0] > uint64(n) || r.result.item.Length > n-int64(r.numbers[0]) {
-			return errorf(codeSliceOutOfBounds, "slice of %d bytes at %d in %d bytes", r.result.item.Length, r.numbers[0], n)
+			return Errorf(CodeSliceOutOfBounds, "slice of %d bytes at %d in %d bytes", r.result.item.Length, r.numbers[0], n)
 		}
 		return nil
 	case poolBSPatch:
@@ -373,10 +359,10 @@ func (r *poolRecipe) check() error {
 			return err
 		}
 		if r.numbers[0] > ContainerZlib {
-			return errorf(codeContainer, "%s with container %d", name, r.numbers[0])
+			return Errorf(CodeContainer, "%s with container %d", name, r.numbers[0])
 		}
 		if r.numbers[1] > 9 && r.numbers[1] != levelDefault {
-			return errorf(codeZlibLevel, "%s with level %d", name, r.numbers[1])
+			return Errorf(CodeZlibLevel, "%s with level %d", name, r.numbers[1])
 		}
 		return nil
 	case poolZlibDecompression:
@@ -384,15 +370,15 @@ func (r *poolRecipe) check() error {
 			return err
 		}
 		if r.numbers[0] > ContainerZlib {
-			return errorf(codeContainer, "%s with container %d", name, r.numbers[0])
+			return Errorf(CodeContainer, "%s with container %d", name, r.numbers[0])
 		}
 		return nil
 	case poolZstdCompression:
-		return errorf(codeNoZstdCompression, "zstd_compression does not exist in version 2")
+		return Errorf(CodeNoZstdCompression, "zstd_compression does not exist in version 2")
 	case poolZstdDecompression:
 		return shape(name, len(r.numbers) == 0, len(r.items) == 1 || len(r.items) == 2)
 	}
-	return errorf(codeOther, "recipe number %d is not known", r.op)
+	return Errorf(CodeOther, "recipe number %d is not known", r.op)
 }
 
 // resolve finds out what can be made, starting from what is there. A thing gets
@@ -445,7 +431,7 @@ func (r *poolRecipe) recipe() *Recipe {
 		return ZlibCompression(r.items[0].item, int64(r.numbers[0]), level)
 	case poolZlibDecompression:
 		if s := r.items[0].deflated; s != nil && r.numbers[0] == ContainerRaw {
-			return &Recipe{Op: OpRemainder, rest: &remainder{length, r.result.item.SHA256, s}}
+			return &Recipe{Op: OpRemainder, Rest: &Deflated{length, r.result.item.SHA256, s}}
 		}
 		return ZlibDecompression(r.items[0].item, int64(r.numbers[0]))
 	}
@@ -473,39 +459,39 @@ func slice(n *node, offset, length int64) *Recipe {
 	case r.Op == OpInlineAsset:
 		return &Recipe{Op: OpInlineAsset, section: io.NewSectionReader(r.section, offset, length)}
 	case r.Op == OpRemainder:
-		return &Recipe{Op: OpRemainder, rest: r.rest, offset: r.offset + offset}
+		return &Recipe{Op: OpRemainder, Rest: r.Rest, Offset: r.Offset + offset}
 	}
 	return Region(n.item, offset, length)
 }
 
 // result is a recipe to be written.
 type result struct {
-	key
+	Key
 	op      uint32
 	numbers []uint64
-	items   []key
+	items   []Key
 }
 
 // flattener turns a tree into a pool.
 type flattener struct {
-	results map[key]*result
-	needed  map[key]bool
-	have    map[key]bool // what is there without a recipe
-	source  key
+	results map[Key]*result
+	needed  map[Key]bool
+	have    map[Key]bool // what is there without a recipe
+	source  Key
 	assets  []*Item
 	rest    []*Item
-	offsets [2]map[key]int64 // of each asset, of each piece of the remainder
+	offsets [2]map[Key]int64 // of each asset, of each piece of the remainder
 	sizes   [2]int64
 }
 
 // pool writes d as version 2.
 func (e *encoder) pool(d *Diff) {
 	f := &flattener{
-		results: map[key]*result{}, needed: map[key]bool{}, have: map[key]bool{},
-		source:  key{d.SourceLength, d.SourceSHA256},
-		offsets: [2]map[key]int64{{}, {}},
+		results: map[Key]*result{}, needed: map[Key]bool{}, have: map[Key]bool{},
+		source:  Key{d.SourceLength, d.SourceSHA256},
+		offsets: [2]map[Key]int64{{}, {}},
 	}
-	target := key{d.TargetLength, d.TargetSHA256}
+	target := Key{d.TargetLength, d.TargetSHA256}
 	f.have[f.source] = true
 	chunks := make([]*Item, 0, len(d.Chunks))
 	for _, c := range d.Chunks {
@@ -521,10 +507,10 @@ func (e *encoder) pool(d *Diff) {
 		return
 	}
 	f.have[inline] = true
-	deflated := key{length: rest.deflated.Size()}
-	if deflated.length > 0 {
+	deflated := Key{Length: rest.Stream.Size()}
+	if deflated.Length > 0 {
 		var err error
-		deflated.sum, _, err = digest.SumReader(io.NewSectionReader(rest.deflated, 0, deflated.length))
+		deflated.SHA256, _, err = digest.SumReader(io.NewSectionReader(rest.Stream, 0, deflated.Length))
 		if err != nil {
 			e.fail("remainder: %w", err)
 			return
@@ -533,7 +519,7 @@ func (e *encoder) pool(d *Diff) {
 	f.sections(inline, rest, deflated)
 	for k := range f.needed {
 		if f.results[k] == nil && !f.have[k] {
-			e.fail("no recipe for an item of %d bytes with sha256 %s", k.length, k.sum)
+			e.fail("no recipe for an item of %d bytes with sha256 %s", k.Length, k.SHA256)
 			return
 		}
 	}
@@ -550,11 +536,11 @@ func (e *encoder) pool(d *Diff) {
 	for _, r := range f.results {
 		list = append(list, r)
 	}
-	slices.SortFunc(list, func(a, b *result) int { return a.compare(b.key) })
+	slices.SortFunc(list, func(a, b *result) int { return a.Compare(b.Key) })
 	e.u64(uint64(len(list)))
 	for _, r := range list {
 		e.u64(1)
-		e.def(r.key)
+		e.def(r.Key)
 		e.u32(r.op)
 		e.u64(uint64(len(r.numbers)))
 		for _, v := range r.numbers {
@@ -571,46 +557,46 @@ func (e *encoder) pool(d *Diff) {
 	}
 	e.def(deflated)
 	if e.err == nil {
-		_, e.err = io.Copy(e.w, io.NewSectionReader(rest.deflated, 0, deflated.length))
+		_, e.err = io.Copy(e.w, io.NewSectionReader(rest.Stream, 0, deflated.Length))
 	}
 	e.u32(0)
 }
 
-func (e *encoder) def(k key) {
-	e.length(k.length)
-	if k.length > 0 {
-		e.hash(k.sum)
+func (e *encoder) def(k Key) {
+	e.length(k.Length)
+	if k.Length > 0 {
+		e.hash(k.SHA256)
 	}
 }
 
 // known reports whether k needs no recipe any more.
-func (f *flattener) known(k key) bool {
+func (f *flattener) known(k Key) bool {
 	_, inline := f.offsets[0][k]
 	_, rest := f.offsets[1][k]
 	return inline || rest || f.have[k] || f.results[k] != nil
 }
 
 // add gives k the recipe r, unless k is there or has one.
-func (f *flattener) add(k key, r *Recipe, depth int, e *encoder) {
-	if e.err != nil || k.length == 0 || f.known(k) {
+func (f *flattener) add(k Key, r *Recipe, depth int, e *encoder) {
+	if e.err != nil || k.Length == 0 || f.known(k) {
 		return
 	}
-	if depth > maxDepth {
-		e.fail("recipes nested more than %d deep", maxDepth)
+	if depth > MaxDepth {
+		e.fail("recipes nested more than %d deep", MaxDepth)
 		return
 	}
-	res := &result{key: k}
+	res := &result{Key: k}
 	var list []*Item
 	var numbers []uint64
 	for _, p := range r.Params {
 		switch {
 		case p.Item == nil:
 			numbers = append(numbers, p.Number)
-		case p.Item.Length > 0 && !p.Item.stated():
+		case p.Item.Length > 0 && !p.Item.Stated():
 			e.fail("an item of %d bytes without digest: version 2 finds content by it", p.Item.Length)
 		case p.Item.Length > 0:
 			list = append(list, p.Item)
-			res.items = append(res.items, p.Item.key())
+			res.items = append(res.items, p.Item.Key())
 		}
 	}
 	switch r.Op {
@@ -618,11 +604,11 @@ func (f *flattener) add(k key, r *Recipe, depth int, e *encoder) {
 		f.store(k, r)
 		return
 	case OpCopySource:
-		if f.source.length == 0 {
+		if f.source.Length == 0 {
 			e.fail("copy_source without a source")
 			return
 		}
-		res.op, res.numbers, res.items = poolSlice, numbers, []key{f.source}
+		res.op, res.numbers, res.items = poolSlice, numbers, []Key{f.source}
 	case OpAllZero:
 		res.op, res.numbers = poolAllZeros, numbers // the length, which the library writes but does not look at
 	case OpConcatenation:
@@ -643,7 +629,7 @@ func (f *flattener) add(k key, r *Recipe, depth int, e *encoder) {
 			res.numbers = []uint64{numbers[0], levelDefault}
 		}
 	case OpCopy:
-		res.items = []key{k} // made where it first occurs
+		res.items = []Key{k} // made where it first occurs
 	default:
 		e.fail("%v does not exist in version 2", r.Op)
 		return
@@ -655,27 +641,27 @@ func (f *flattener) add(k key, r *Recipe, depth int, e *encoder) {
 		f.results[k] = res
 	}
 	for _, it := range list {
-		f.needed[it.key()] = true
+		f.needed[it.Key()] = true
 		if it.Recipe != nil {
-			f.add(it.key(), it.Recipe, depth+1, e)
+			f.add(it.Key(), it.Recipe, depth+1, e)
 		}
 	}
 }
 
 // store notes an inline asset or a piece of the remainder.
-func (f *flattener) store(k key, r *Recipe) {
+func (f *flattener) store(k Key, r *Recipe) {
 	section, list := 0, &f.assets
 	if r.Op == OpRemainder {
 		section, list = 1, &f.rest
 	}
 	f.needed[k] = true
 	f.offsets[section][k] = f.sizes[section]
-	f.sizes[section] += k.length
-	*list = append(*list, &Item{Length: k.length, SHA256: k.sum, Recipe: r})
+	f.sizes[section] += k.Length
+	*list = append(*list, &Item{Length: k.Length, SHA256: k.SHA256, Recipe: r})
 }
 
 // inline returns length and digest of the inline section.
-func (f *flattener) inline(e *encoder) key {
+func (f *flattener) inline(e *encoder) Key {
 	w := digest.NewWriter(io.Discard)
 	for _, a := range f.assets {
 		if r := a.Recipe.Open(); r.Size() != a.Length {
@@ -685,20 +671,20 @@ func (f *flattener) inline(e *encoder) key {
 		}
 	}
 	if w.Len() == 0 {
-		return key{}
+		return Key{}
 	}
-	return key{w.Len(), w.Sum()}
+	return Key{w.Len(), w.Sum()}
 }
 
 // remainder returns the remainder section: the one that its pieces were decoded
 // from, if that is the same for all, or a new one.
-func (f *flattener) remainder(e *encoder) *remainder {
-	if len(f.rest) > 0 && f.rest[0].Recipe.rest != nil {
-		rest := f.rest[0].Recipe.rest
-		other := func(it *Item) bool { return it.Recipe.rest != rest }
-		if rest.sum != (digest.SHA256{}) && !slices.ContainsFunc(f.rest, other) {
+func (f *flattener) remainder(e *encoder) *Deflated {
+	if len(f.rest) > 0 && f.rest[0].Recipe.Rest != nil {
+		rest := f.rest[0].Recipe.Rest
+		other := func(it *Item) bool { return it.Recipe.Rest != rest }
+		if rest.SHA256 != (digest.SHA256{}) && !slices.ContainsFunc(f.rest, other) {
 			for _, it := range f.rest {
-				f.offsets[1][it.key()] = it.Recipe.offset
+				f.offsets[1][it.Key()] = it.Recipe.Offset
 			}
 			return rest
 		}
@@ -711,11 +697,11 @@ func (f *flattener) remainder(e *encoder) *remainder {
 }
 
 // sections adds the recipes that take assets and remainder out of the sections.
-func (f *flattener) sections(inline key, rest *remainder, deflated key) {
-	part := func(section int, whole key) {
+func (f *flattener) sections(inline Key, rest *Deflated, deflated Key) {
+	part := func(section int, whole Key) {
 		for k, offset := range f.offsets[section] {
 			if k != whole {
-				f.results[k] = &result{key: k, op: poolSlice, numbers: []uint64{uint64(offset)}, items: []key{whole}}
+				f.results[k] = &result{Key: k, op: poolSlice, numbers: []uint64{uint64(offset)}, items: []Key{whole}}
 			}
 		}
 	}
@@ -723,10 +709,10 @@ func (f *flattener) sections(inline key, rest *remainder, deflated key) {
 	if len(f.rest) == 0 {
 		return
 	}
-	whole := key{rest.size, rest.sum}
+	whole := Key{rest.Size, rest.SHA256}
 	part(1, whole)
 	if !f.have[whole] {
-		f.results[whole] = &result{key: whole, op: poolZlibDecompression, numbers: []uint64{ContainerRaw}, items: []key{deflated}}
+		f.results[whole] = &result{Key: whole, op: poolZlibDecompression, numbers: []uint64{ContainerRaw}, items: []Key{deflated}}
 	}
 	f.have[deflated] = true
 }

@@ -16,9 +16,9 @@ var shapes = [...]string{
 }
 
 // checkShape holds the number and the types of the parameters against the recipe.
-func (r *Recipe) checkShape() error {
+func (r *Recipe) CheckShape() error {
 	if int(r.Op) >= len(shapes) || r.Op == OpInlineAssetCopy {
-		return errorf(codeOther, "%v is not known", r.Op)
+		return Errorf(CodeOther, "%v is not known", r.Op)
 	}
 	shape := shapes[r.Op]
 	for i, p := range r.Params {
@@ -30,48 +30,48 @@ func (r *Recipe) checkShape() error {
 			want = shape[i]
 		}
 		if want == 'i' && p.Item == nil {
-			return errorf(codeParamForItem, "parameter %d is a number, want an item", i)
+			return Errorf(CodeParamForItem, "parameter %d is a number, want an item", i)
 		}
 		if want == 'n' && p.Item != nil {
-			return errorf(codeParamForNumber, "parameter %d is an item, want a number", i)
+			return Errorf(CodeParamForNumber, "parameter %d is an item, want a number", i)
 		}
 	}
 	if shape != "*" && len(r.Params) != len(shape) {
-		return errorf(codeParamCount, "got %d parameters, want %d", len(r.Params), len(shape))
+		return Errorf(CodeParamCount, "got %d parameters, want %d", len(r.Params), len(shape))
 	}
 	for i, p := range r.Params {
-		if p.Item != nil && p.Item.Recipe == nil && p.Item.Length > 0 && !r.fromTarget() {
-			return errorf(codeNoRecipe, "item %d has no recipe", i)
+		if p.Item != nil && p.Item.Recipe == nil && p.Item.Length > 0 && !r.FromTarget() {
+			return Errorf(CodeNoRecipe, "item %d has no recipe", i)
 		}
 	}
 	return nil
 }
 
 // fromTarget reports whether r copies from the target that is being written.
-func (r *Recipe) fromTarget() bool {
+func (r *Recipe) FromTarget() bool {
 	return r.Op == OpCopy && len(r.Params) == 1 && r.Params[0].Item != nil && r.Params[0].Item.Kind == Chunk && r.Params[0].Item.Recipe == nil
 }
 
 // checkRecipe holds it's recipe against the recipe's rules, as far as they can
 // be judged without producing anything: all that a producer relies on later.
-func (d *Diff) checkRecipe(it *Item, sourceLength int64) error {
+func (d *Diff) CheckItem(it *Item, sourceLength int64) error {
 	r := it.Recipe
-	if err := r.checkShape(); err != nil {
+	if err := r.CheckShape(); err != nil {
 		return err
 	}
-	outOfBounds := codeOutOfBounds
+	outOfBounds := CodeOutOfBounds
 	if d.Order == BigEndian {
-		outOfBounds = codeSliceOutOfBounds
+		outOfBounds = CodeSliceOutOfBounds
 	}
 	within := func(offset uint64, size int64) error {
 		if offset > uint64(size) || it.Length > size-int64(offset) {
-			return errorf(outOfBounds, "%d bytes at %d in %d bytes", it.Length, offset, size)
+			return Errorf(outOfBounds, "%d bytes at %d in %d bytes", it.Length, offset, size)
 		}
 		return nil
 	}
 	equal := func(n uint64) error {
 		if n != uint64(it.Length) {
-			return errorf(codeHash, "makes %d bytes, want %d", n, it.Length)
+			return Errorf(CodeHash, "makes %d bytes, want %d", n, it.Length)
 		}
 		return nil
 	}
@@ -91,27 +91,27 @@ func (d *Diff) checkRecipe(it *Item, sourceLength int64) error {
 		var total int64
 		for _, p := range r.Params {
 			if p.Item.Length > math.MaxInt64-total {
-				return errorf(codeLengths, "ingredients have too many bytes")
+				return Errorf(CodeLengths, "ingredients have too many bytes")
 			}
 			total += p.Item.Length
 		}
 		if total != it.Length {
-			return errorf(codeLengths, "ingredients have %d bytes, want %d", total, it.Length)
+			return Errorf(CodeLengths, "ingredients have %d bytes, want %d", total, it.Length)
 		}
 	case OpZstdCompression:
 		for _, p := range r.Params[1:] {
 			if p.Number > math.MaxInt32 {
-				return errorf(codeNumberTooLarge, "number %d is out of range", p.Number)
+				return Errorf(CodeNumberTooLarge, "number %d is out of range", p.Number)
 			}
 		}
 	case OpZlibCompression:
 		if level := int64(r.Params[2].Number); level < -1 || level > 9 {
-			return errorf(codeZlibLevel, "level %d", level)
+			return Errorf(CodeZlibLevel, "level %d", level)
 		}
 		fallthrough
 	case OpZlibDecompression:
 		if c := r.Params[1].Number; c > ContainerZlib {
-			return errorf(codeContainer, "container %d", c)
+			return Errorf(CodeContainer, "container %d", c)
 		}
 	}
 	return nil
@@ -121,7 +121,7 @@ func (d *Diff) checkRecipe(it *Item, sourceLength int64) error {
 // first, and for an item before its ingredients. index is that of the last chunk
 // that needs the item. Items of length zero, which nobody ever produces, are left
 // out with what is beneath them.
-func (d *Diff) walk(f func(index int, it *Item) error) error {
+func (d *Diff) Walk(f func(index int, it *Item) error) error {
 	var seen map[*Item]bool // only version 2 shares items
 	if d.Version == 2 {
 		seen = map[*Item]bool{}
@@ -131,8 +131,8 @@ func (d *Diff) walk(f func(index int, it *Item) error) error {
 		if it.Recipe == nil || it.Length == 0 || seen[it] {
 			return nil
 		}
-		if depth > maxDepth {
-			return errorf(codeOther, "recipes nested more than %d deep", maxDepth)
+		if depth > MaxDepth {
+			return Errorf(CodeOther, "recipes nested more than %d deep", MaxDepth)
 		}
 		if seen != nil {
 			seen[it] = true
@@ -153,11 +153,21 @@ func (d *Diff) walk(f func(index int, it *Item) error) error {
 		c := d.Chunks[i]
 		err := visit(i, c, 0)
 		if err == nil && c.Recipe == nil && c.Length > 0 {
-			err = errorf(codeNoRecipe, "no recipe")
+			err = Errorf(CodeNoRecipe, "no recipe")
 		}
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// passes reports whether the recipe's items are written where its result is, and
+// not read at random.
+func (r *Recipe) Passes() bool {
+	switch r.Op {
+	case OpConcatenation, OpCopy, OpZstdCompression, OpZlibCompression:
+		return true
+	}
+	return false
 }

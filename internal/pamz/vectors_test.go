@@ -1,106 +1,37 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package pamz_test
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
-	"swudelta/internal/fault"
+	"swudelta/internal/pamz"
+	"swudelta/internal/pamztest"
 	"swudelta/internal/tooltest"
 )
 
-// vectors are the deltas in testdata with the stems of their source and target.
-var vectors = []struct{ name, source, target string }{
-	{"minimal.v0.le", "minimal", "minimal"},
-	{"minimal.v0.be", "minimal", "minimal"},
-	{"minimal.v2", "minimal", "minimal"},
-	{"basic", "basic", "basic"},
-	{"v3basic", "basic", "basic"},
-	{"delta", "basic", "delta"},
-	{"misc", "misc", "misc"},
-	{"nested", "nested", "nested"},
-	{"zstdcomp", "zstdcomp", "zstdcomp"},
-	{"zstdcomp300k", "zstdcomp300k", "zstdcomp300k"},
-}
-
-func testFile(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func testSource(t testing.TB, name string) []byte {
-	if name != "zstdcomp300k" {
-		return testFile(t, name+".source")
-	}
-	zr, err := codec.NewZstdReader(bytes.NewReader(testFile(t, name+".target")[4:]), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(zr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// needZstd skips where no libzstd makes the bytes of version 1.5.0.
-func needZstd(t testing.TB) func() (*codec.Zstd, error) {
-	t.Helper()
-	open := func() (*codec.Zstd, error) { return codec.OpenZstd(codec.ZstdOptions{}) }
-	if _, err := open(); err != nil {
-		t.Skipf("no libzstd with the bytes of 1.5.0 (scripts/get-libzstd 1.5.0 makes one): %v", err)
-	}
-	return open
-}
-
-// scratch is an unlinked file that is closed when the test ends.
-func scratch(t testing.TB) func() (*os.File, error) {
-	return func() (*os.File, error) {
-		f, err := os.CreateTemp(t.TempDir(), "")
-		if err == nil {
-			os.Remove(f.Name())
-			t.Cleanup(func() { f.Close() })
-		}
-		return f, err
-	}
-}
-
-func decodeBytes(t testing.TB, b []byte) *Diff {
-	t.Helper()
-	d, err := Decode(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func applyBytes(d *Diff, source []byte, opts ApplyOptions) ([]byte, error) {
+func applyBytes(d *pamz.Diff, source []byte, opts apply.Options) ([]byte, error) {
 	var out bytes.Buffer
-	err := Apply(&out, d, bytes.NewReader(source), int64(len(source)), opts)
+	err := apply.Apply(&out, d, bytes.NewReader(source), int64(len(source)), opts)
 	return out.Bytes(), err
 }
 
 func TestVectors(t *testing.T) {
-	for _, v := range vectors {
-		t.Run(v.name, func(t *testing.T) {
-			opts := ApplyOptions{Scratch: scratch(t)}
-			if strings.HasPrefix(v.name, "zstdcomp") {
-				opts.Zstd = needZstd(t)
+	for _, v := range pamztest.Vectors {
+		t.Run(v.Name, func(t *testing.T) {
+			opts := apply.Options{Scratch: pamztest.Scratch(t)}
+			if strings.HasPrefix(v.Name, "zstdcomp") {
+				opts.Zstd = pamztest.NeedZstd(t)
 			}
-			d := decodeBytes(t, testFile(t, v.name+".diff"))
-			source, want := testSource(t, v.source), testFile(t, v.target+".target")
+			d := pamztest.Decode(t, pamztest.File(t, v.Name+".diff"))
+			source, want := pamztest.Source(t, v.Source), pamztest.File(t, v.Target+".target")
 			for _, opts.Strict = range []bool{false, true} {
 				got, err := applyBytes(d, source, opts)
 				if err != nil {
@@ -112,11 +43,11 @@ func TestVectors(t *testing.T) {
 			}
 			// Written again in any form that can hold it, it makes the same.
 			for _, c := range d.Chunks {
-				if c.Recipe.Op == OpRemainder && d.Version == 0 {
-					c.Recipe = Remainder(want[c.Offset:][:c.Length])
+				if c.Recipe.Op == pamz.OpRemainder && d.Version == 0 {
+					c.Recipe = pamz.Remainder(want[c.Offset:][:c.Length])
 				}
 			}
-			forms := []Diff{*d, *d}
+			forms := []pamz.Diff{*d, *d}
 			forms[1].Version = 2
 			if d.Version == 0 {
 				other := *d
@@ -124,14 +55,14 @@ func TestVectors(t *testing.T) {
 				forms = append(forms, other)
 			}
 			for _, form := range forms {
-				if form.Version == 2 && (strings.HasPrefix(v.name, "zstdcomp") || v.name == "nested") || form.Order != d.Order && v.name == "nested" {
+				if form.Version == 2 && (strings.HasPrefix(v.Name, "zstdcomp") || v.Name == "nested") || form.Order != d.Order && v.Name == "nested" {
 					continue
 				}
 				var file bytes.Buffer
-				if err := Encode(&file, &form); err != nil {
+				if err := pamz.Encode(&file, &form); err != nil {
 					t.Fatal(err)
 				}
-				got, err := applyBytes(decodeBytes(t, file.Bytes()), source, opts)
+				got, err := applyBytes(pamztest.Decode(t, file.Bytes()), source, opts)
 				if err != nil || !bytes.Equal(got, want) {
 					t.Fatalf("version %d, %v: %v", form.Version, form.Order, err)
 				}
@@ -143,16 +74,16 @@ func TestVectors(t *testing.T) {
 // TestRoundTrip encodes what was decoded: version 0 gives the same file, version 2
 // the same in a canonical form, which is that of the library's own writer.
 func TestRoundTrip(t *testing.T) {
-	for _, v := range vectors {
-		file := testFile(t, v.name+".diff")
+	for _, v := range pamztest.Vectors {
+		file := pamztest.File(t, v.Name+".diff")
 		for range 2 {
 			var again bytes.Buffer
-			d := decodeBytes(t, file)
-			if err := Encode(&again, d); err != nil {
-				t.Fatalf("%s: %v", v.name, err)
+			d := pamztest.Decode(t, file)
+			if err := pamz.Encode(&again, d); err != nil {
+				t.Fatalf("%s: %v", v.Name, err)
 			}
-			if !bytes.Equal(again.Bytes(), file) && (d.Version == 0 || v.name == "v3basic") {
-				t.Errorf("%s: other bytes", v.name)
+			if !bytes.Equal(again.Bytes(), file) && (d.Version == 0 || v.Name == "v3basic") {
+				t.Errorf("%s: other bytes", v.Name)
 			}
 			if d.Version == 2 && bytes.Equal(file, again.Bytes()) {
 				break
@@ -178,9 +109,9 @@ func TestReal(t *testing.T) {
 		{"patch.3.0.0", "patch", "beeae120"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
-			opts := ApplyOptions{Scratch: scratch(t), Zlib: func() (*codec.Zlib, error) { return codec.OpenZlib("") }}
+			opts := apply.Options{Scratch: pamztest.Scratch(t), Zlib: func() (*codec.Zlib, error) { return codec.OpenZlib("") }}
 			if v.name != "patch.3.0.0" {
-				opts.Zstd = needZstd(t)
+				opts.Zstd = pamztest.NeedZstd(t)
 			}
 			file, err := os.ReadFile(filepath.Join(real, v.name+".diff"))
 			if err != nil {
@@ -190,17 +121,17 @@ func TestReal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := decodeBytes(t, file)
+			d := pamztest.Decode(t, file)
 			var again bytes.Buffer
-			if err := Encode(&again, d); err != nil {
+			if err := pamz.Encode(&again, d); err != nil {
 				t.Fatal(err)
 			}
 			if d.Version == 0 && !bytes.Equal(again.Bytes(), file) {
 				t.Error("encoded again it has other bytes")
 			}
-			forms := []*Diff{d}
+			forms := []*pamz.Diff{d}
 			if d.Version == 2 { // whose unused parts are gone
-				forms = append(forms, decodeBytes(t, again.Bytes()))
+				forms = append(forms, pamztest.Decode(t, again.Bytes()))
 			}
 			for _, d := range forms {
 				got, err := applyBytes(d, source, opts)
@@ -222,19 +153,10 @@ func TestReal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := applyBytes(decodeBytes(t, file), source, ApplyOptions{Scratch: scratch(t)})
-		wantError(t, err, codeShort)
+		got, err := applyBytes(pamztest.Decode(t, file), source, apply.Options{Scratch: pamztest.Scratch(t)})
+		pamztest.WantError(t, err, pamz.CodeShort)
 		if len(got) > 0 {
 			t.Errorf("%d bytes were written", len(got))
 		}
 	})
-}
-
-// wantError wants an error of the data with the reference's number.
-func wantError(t testing.TB, err error, code int) {
-	t.Helper()
-	var e *Error
-	if !errors.As(err, &e) || e.Code != code || !fault.IsData(err) {
-		t.Errorf("got error %v, want a fault of the data with number %d", err, code)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/pamz"
 )
 
@@ -51,7 +52,7 @@ func TestFreshBehindOld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := d.Describe()
+	tree, err := d.Describe(apply.NewViewer())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,19 +4,17 @@ package plan
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/device"
 	"swudelta/internal/device/stock30"
 	"swudelta/internal/pamz"
+	"swudelta/internal/tooltest"
 )
 
 func options30(t testing.TB) Options {
@@ -97,7 +95,7 @@ func TestMake30(t *testing.T) {
 				t.Fatalf("version %d, %v", d.Version, err)
 			}
 			var got bytes.Buffer
-			err = pamz.Apply(&got, d, bytes.NewReader(c.source), int64(len(c.source)), pamz.ApplyOptions{
+			err = apply.Apply(&got, d, bytes.NewReader(c.source), int64(len(c.source)), apply.Options{
 				Zlib:    func() (*codec.Zlib, error) { return o.Device.(*testDevice30).zlib, nil },
 				Scratch: o.Device.(*testDevice30).testDevice.scratch,
 			})
@@ -105,25 +103,8 @@ func TestMake30(t *testing.T) {
 				t.Errorf("applying the delta does not give the target: %v", err)
 			}
 			if program := os.Getenv("SWUDELTA_APPLYDIFF_30"); program != "" {
-				stockApplies(t, program, c.source, r.Delta, c.target)
+				tooltest.StockApplies(t, program, c.source, r.Delta, c.target)
 			}
 		})
-	}
-}
-
-func stockApplies(t *testing.T, program string, source, delta, target []byte) {
-	dir := t.TempDir()
-	name := func(s string) string { return filepath.Join(dir, s) }
-	for f, content := range map[string][]byte{"source": source, "delta": delta} {
-		if err := os.WriteFile(name(f), content, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, program, name("source"), name("delta"), name("target")).CombinedOutput()
-	got, _ := os.ReadFile(name("target"))
-	if err != nil || !bytes.Equal(got, target) {
-		t.Errorf("the stock library: %v: %s", err, out)
 	}
 }

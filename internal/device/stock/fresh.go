@@ -11,6 +11,7 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/device"
+	"swudelta/internal/device/stocklib"
 	"swudelta/internal/digest"
 	"swudelta/internal/match"
 	"swudelta/internal/pamz"
@@ -52,9 +53,9 @@ func (f *frame) item(n int) *pamz.Item {
 // compress codes fresh bytes in the better of two ways: alone, or behind the old
 // content around the places where they are inserted. budget is the memory of a pack on the device.
 func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) {
-	fresh, old, budget, level := im.Fresh, im.Old, delta.Limits.Pack, device.ZstdLevel(delta.Effort)
+	fresh, old, budget, level := im.Fresh, im.Old, delta.Limits.Pack, stocklib.ZstdLevel(delta.Effort)
 	window := func(n int) int {
-		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(maxWindow)-1), 10)
+		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(stocklib.MaxWindow)-1), 10)
 	}
 	context := match.ContextRanges(im.Sites, min(match.MaxContext, budget/3, 1<<window(math.MaxInt32)-len(fresh)))
 	prefix := make([]byte, 0, match.Total(context))

@@ -4,37 +4,24 @@
 // generation 1.0: PAMZ version 0, little endian. All that is special to that library is
 // here: recipes with at most 255 parameters and numbers below 2^31, tables that it
 // keeps in memory, sources that can be read forward only, a pipe that must not be
-// emptied, no working dictionary, malloc's habits (in package pamz, so far).
+// emptied, no working dictionary, malloc's habits.
 package stock
 
 import (
 	"bytes"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
 	"swudelta/internal/device"
+	"swudelta/internal/device/stocklib"
 	"swudelta/internal/digest"
 	"swudelta/internal/match"
 	"swudelta/internal/pamz"
-)
-
-const (
-	// processMemory is what a process needs to apply any delta with the stock
-	// library, beyond the two sides of a pack, in bytes.
-	processMemory = 18 << 20
-	// maxNumber is the greatest number that the stock library takes in region,
-	// all_zero and zstd_compression.
-	maxNumber = math.MaxInt32
-	// maxWindow is the widest window that the library's decoder takes.
-	maxWindow = 1 << 27
-	// rangeCost is what an old range costs in the delta, in bytes, once the item that
-	// names it is compressed: 6 to 8 were measured (doc/engine.md).
-	rangeCost = 8
 )
 
 // Options are what a device needs.
@@ -56,7 +43,7 @@ type Device struct{ Options }
 // New returns a device.
 func New(o Options) *Device {
 	if o.MaxRegion == 0 {
-		o.MaxRegion = maxNumber
+		o.MaxRegion = stocklib.MaxNumber
 	}
 	return &Device{o}
 }
@@ -64,7 +51,7 @@ func New(o Options) *Device {
 // Codecs returns what the library undoes, gzip and zstd, and makes: zstd at the canonical level.
 func (d *Device) Codecs() device.Codecs {
 	return device.Codecs{
-		MaxWindow: maxWindow,
+		MaxWindow: stocklib.MaxWindow,
 		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){
 			codec.KindZstd: func(w io.Writer) (io.WriteCloser, error) {
 				return d.Zstd.NewCanonicalWriter(w, codec.CanonicalLevel)
@@ -77,15 +64,8 @@ func (d *Device) Codecs() device.Codecs {
 // offset.
 func (d *Device) Reach() int64 { return 2 * d.MaxRegion }
 
-// Limits returns the limits for a process with that much memory. Runs of 64 KiB and more cost
-// hardly more as entries of the table than in packs (7 bytes), and neither memory nor
-// temporary space; with 512 KiB the device needs a fifth more temporary space.
-func (d *Device) Limits(memory int64) match.Limits {
-	return match.Limits{
-		Pack: int(min(memory-processMemory, math.MaxInt)), Run: 64 << 10, Zeros: 128 << 10, Repeat: 8 << 10,
-		EntryMemory: pamz.StockItem, PatchMemory: pamz.StockBSDiff, RangeCost: rangeCost,
-	}
-}
+// Limits returns the limits of matching.
+func (d *Device) Limits(memory int64) match.Limits { return stocklib.Limits(memory) }
 
 // Write returns the delta as a file.
 func (d *Device) Write(delta *device.Delta) ([]byte, error) {
@@ -128,7 +108,7 @@ func (d *Device) member(delta *device.Delta, m *device.Member) (*pamz.Item, erro
 
 // Try holds a delta against the rules of the library, and applies it.
 func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(int64)) (device.Cost, error) {
-	return device.Try(delta, pamz.Profile10, source, pamz.ApplyOptions{
+	return stocklib.Try(delta, Check, source, apply.Options{
 		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
 		Scratch:   d.Scratch,
 		SourceSum: sourceSum,

@@ -5,6 +5,7 @@ package stock
 import (
 	"io"
 
+	"swudelta/internal/device/stocklib"
 	"swudelta/internal/digest"
 	"swudelta/internal/match"
 	"swudelta/internal/pamz"
@@ -25,7 +26,7 @@ func entries(im *match.Image, patches, n int64) (out []*pamz.Item) {
 			off += n
 		}
 		for length > 0 {
-			k := min(length, maxNumber)
+			k := min(length, stocklib.MaxNumber)
 			r := pamz.CopySource(off)
 			if zero {
 				r = pamz.AllZero(k)

@@ -11,23 +11,14 @@ import (
 	"os"
 	"runtime/debug"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
 	"swudelta/internal/device"
+	"swudelta/internal/device/stocklib"
 	"swudelta/internal/digest"
 	"swudelta/internal/match"
 	"swudelta/internal/pamz"
-)
-
-const (
-	// processMemory is what a process needs beside the sides of a pack, in bytes: taken
-	// over from generation 1.0.
-	processMemory = 18 << 20
-	// maxWindow is the widest window that the library's decoder takes.
-	maxWindow = 1 << 27
-	// rangeCost is what an old range counts when packs are made, in bytes: that of generation
-	// 1.0. An item costs more here (ItemCost).
-	rangeCost = 8
 )
 
 // Config is what a device needs.
@@ -48,7 +39,7 @@ func New(c Config) *Device { return &Device{c} }
 // Codecs returns what the library undoes, gzip and zstd, and makes: canonical gzip.
 func (d *Device) Codecs() device.Codecs {
 	return device.Codecs{
-		MaxWindow:   maxWindow,
+		MaxWindow:   stocklib.MaxWindow,
 		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){codec.KindGzip: d.Zlib.NewCanonicalWriter},
 	}
 }
@@ -56,13 +47,8 @@ func (d *Device) Codecs() device.Codecs {
 // Reach has no limit.
 func (d *Device) Reach() int64 { return math.MaxInt64 }
 
-// Limits are those of generation 1.0.
-func (d *Device) Limits(memory int64) match.Limits {
-	return match.Limits{
-		Pack: int(min(memory-processMemory, math.MaxInt)), Run: 64 << 10, Zeros: 128 << 10, Repeat: 8 << 10,
-		EntryMemory: pamz.StockItem, PatchMemory: pamz.StockBSDiff, RangeCost: rangeCost,
-	}
-}
+// Limits returns the limits of matching, which are taken over from generation 1.0.
+func (d *Device) Limits(memory int64) match.Limits { return stocklib.Limits(memory) }
 
 // Write returns the delta as a PAMZ file of version 2.
 func (d *Device) Write(delta *device.Delta) ([]byte, error) {
@@ -72,7 +58,7 @@ func (d *Device) Write(delta *device.Delta) ([]byte, error) {
 			SourceLength: delta.Source.Size, SourceSHA256: delta.SourceSHA256, Chunks: chunks,
 		}
 	}
-	w := NewWriter(Options{Zstd: d.Zstd, Level: device.ZstdLevel(delta.Effort), Window: bits.Len(maxWindow) - 1, Note: delta.Explain})
+	w := NewWriter(Options{Zstd: d.Zstd, Level: stocklib.ZstdLevel(delta.Effort), Window: bits.Len(stocklib.MaxWindow) - 1, Note: delta.Explain})
 	var chunks []*pamz.Item
 	for _, m := range delta.Members {
 		item, err := d.member(w, delta, m)
@@ -131,7 +117,7 @@ func imageOf(delta *device.Delta, m *device.Member) (*Image, error) {
 	}
 	// Old content between ranges of the dictionary costs the device memory, and the delta
 	// nothing; a range does.
-	limit := min(match.MaxContext, delta.Limits.Pack/3, maxWindow-len(from.Fresh))
+	limit := min(match.MaxContext, delta.Limits.Pack/3, stocklib.MaxWindow-len(from.Fresh))
 	context := match.ContextRanges(from.Sites, limit)
 	im.Near = ranges(match.Merge(context, limit-match.Total(context), limit))
 	for _, p := range from.Packs {
@@ -158,7 +144,7 @@ func ranges(list []match.Range) []Range {
 // Try holds a delta against the rules of the library, and applies it. The library itself
 // verifies nothing.
 func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(int64)) (device.Cost, error) {
-	return device.Try(delta, pamz.Profile30, source, pamz.ApplyOptions{
+	return stocklib.Try(delta, Check, source, apply.Options{
 		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
 		Zlib:      func() (*codec.Zlib, error) { return d.Zlib, nil },
 		Scratch:   d.Scratch,

@@ -5,21 +5,19 @@ package stock30
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
 	"swudelta/internal/suffix"
+	"swudelta/internal/tooltest"
 )
 
 // update is a random update: what the writer gets, and what it is about.
@@ -192,11 +190,11 @@ func TestWriter(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if _, violations, err := pamz.Check(d, pamz.Profile30); err != nil || len(violations) > 0 {
+		if _, violations, err := Check(d); err != nil || len(violations) > 0 {
 			t.Fatalf("seed %d: %v %v", seed, err, violations)
 		}
 		var got bytes.Buffer
-		err = pamz.Apply(&got, d, bytes.NewReader(u.source), int64(len(u.source)), pamz.ApplyOptions{
+		err = apply.Apply(&got, d, bytes.NewReader(u.source), int64(len(u.source)), apply.Options{
 			Zlib:    func() (*codec.Zlib, error) { return zl, nil },
 			Scratch: func() (*os.File, error) { return os.CreateTemp(t.TempDir(), "") },
 			Strict:  true,
@@ -205,27 +203,8 @@ func TestWriter(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if stock != "" {
-			apply(t, stock, u.source, delta, target)
+			tooltest.StockApplies(t, stock, u.source, delta, target)
 		}
-	}
-}
-
-// apply holds the stock library's target against target.
-func apply(t *testing.T, program string, source, delta, target []byte) {
-	t.Helper()
-	dir := t.TempDir()
-	name := func(s string) string { return filepath.Join(dir, s) }
-	for f, content := range map[string][]byte{"source": source, "delta": delta} {
-		if err := os.WriteFile(name(f), content, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, program, name("source"), name("delta"), name("target")).CombinedOutput()
-	got, _ := os.ReadFile(name("target"))
-	if err != nil || !bytes.Equal(got, target) {
-		t.Fatalf("%v: %s", err, out)
 	}
 }
 

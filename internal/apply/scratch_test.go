@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"bytes"
@@ -114,5 +114,12 @@ func TestChain(t *testing.T) {
 	c.parts[3] = bytes.NewReader(nil)
 	if _, err := c.ReadAt(make([]byte, len(all)), 0); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("part that is too short: %v", err)
+	}
+}
+
+func TestArenaLimit(t *testing.T) {
+	a := arena{store: &memory{}, end: 1 << 61}
+	if _, err := a.alloc(1<<61 + 1); err == nil {
+		t.Error("room for more than 2^62 bytes")
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package pamz_test
+package apply_test
 
 import (
 	"bytes"
@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"swudelta/internal/apply"
 	"swudelta/internal/device/stock"
 	"swudelta/internal/pamz"
+	"swudelta/internal/pamztest"
 	"swudelta/internal/plan"
 	"swudelta/internal/swu"
 	"swudelta/internal/tooltest"
@@ -19,7 +21,7 @@ import (
 
 // What our own deltas need, of images and of updates with compressed ones.
 func TestNeedMade(t *testing.T) {
-	open := pamz.NeedZstd(t)
+	open := pamztest.NeedZstd(t)
 	z, err := open()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +88,7 @@ func TestNeedMade(t *testing.T) {
 	for name, pair := range map[string][2][]byte{"update": {oldUpdate, newUpdate}, "image": {oldImage, newImage}} {
 		source, target := pair[0], pair[1]
 		input := func(b []byte) plan.Input { return plan.Input{ReaderAt: bytes.NewReader(b), Size: int64(len(b))} }
-		r, err := plan.Make(input(source), input(target), plan.Options{Device: stock.New(stock.Options{Zstd: z, Scratch: pamz.Scratch(t)}), Load: io.ReadAll})
+		r, err := plan.Make(input(source), input(target), plan.Options{Device: stock.New(stock.Options{Zstd: z, Scratch: pamztest.Scratch(t)}), Load: io.ReadAll})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,6 +96,6 @@ func TestNeedMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pamz.CheckNeed(t, name, d, source, target, pamz.ApplyOptions{Zstd: open, Memory: 64 << 20})
+		apply.CheckNeed(t, name, d, source, target, apply.Options{Zstd: open, Memory: 64 << 20})
 	}
 }

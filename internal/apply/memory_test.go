@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
+	"swudelta/internal/pamz"
+	"swudelta/internal/pamztest"
 )
 
 // memoryChild names the folder for a process of its own whose memory is measured.
@@ -45,13 +47,13 @@ func TestMemory(t *testing.T) {
 	w, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 	w.Write(image)
 	w.Close()
-	b := newBuilder(t, 1, packed.Bytes())
-	if b.bzip2 == nil {
+	b := pamztest.NewBuilder(t, 1, packed.Bytes())
+	if b.Bzip2 == nil {
 		t.Skip("no libbz2.so.1.0 to make patches with")
 	}
-	old := b.region(b.item(image, GzDecompression(b.copySource(0, packed.Len()))), 0, len(image))
-	nested := b.nested(LittleEndian, old, func(inner *builder) []*Item {
-		all := inner.copySource(0, len(image))
+	old := b.Region(b.Item(image, pamz.GzDecompression(b.CopySource(0, packed.Len()))), 0, len(image))
+	nested := b.Nested(pamz.LittleEndian, old, func(inner *pamztest.Builder) []*pamz.Item {
+		all := inner.CopySource(0, len(image))
 		p := bsdiff.Patch{Controls: []bsdiff.Control{{Add: int64(len(image))}}, Diff: make([]byte, len(image))}
 		content := bytes.Clone(image)
 		for i := 0; i < len(image); i += 99991 {
@@ -59,26 +61,26 @@ func TestMemory(t *testing.T) {
 			content[i]++
 		}
 		var patch bytes.Buffer
-		if _, err := p.Encode(&patch, inner.bzip2.Compress); err != nil {
+		if _, err := p.Encode(&patch, inner.Bzip2.Compress); err != nil {
 			t.Fatal(err)
 		}
-		pack := inner.item(content, BSDiff(inner.asset(patch.Bytes()), all))
-		return []*Item{
-			inner.region(pack, 48*mib, 48*mib), inner.zero(5000), inner.region(pack, 0, 48*mib),
-			inner.copySource(7*mib, 20*mib), inner.copySource(1, 30*mib),
+		pack := inner.Item(content, pamz.BSDiff(inner.Asset(patch.Bytes()), all))
+		return []*pamz.Item{
+			inner.Region(pack, 48*mib, 48*mib), inner.Zero(5000), inner.Region(pack, 0, 48*mib),
+			inner.CopySource(7*mib, 20*mib), inner.CopySource(1, 30*mib),
 		}
 	})
 	limits := map[string]int64{"plain": 40 * mib}
-	items := map[string]*Item{"plain": nested}
+	items := map[string]*pamz.Item{"plain": nested}
 	if z, err := codec.OpenZstd(codec.ZstdOptions{}); err == nil {
-		b.zstd = z
-		items["compressed"], limits["compressed"] = b.compress(nested, 3), 80*mib
+		b.Zstd = z
+		items["compressed"], limits["compressed"] = b.Compress(nested, 3), 80*mib
 	}
 	for name, it := range items {
 		t.Run(name, func(t *testing.T) {
-			d, _ := b.diff(0, LittleEndian, it)
+			d, _ := b.Diff(0, pamz.LittleEndian, it)
 			dir := t.TempDir()
-			for file, content := range map[string][]byte{"source": b.source, "delta": encodeBytes(t, d)} {
+			for file, content := range map[string][]byte{"source": b.Source, "delta": pamztest.Encode(t, d)} {
 				if err := os.WriteFile(filepath.Join(dir, file), content, 0o666); err != nil {
 					t.Fatal(err)
 				}
@@ -119,12 +121,12 @@ func applyInChild(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Decode(delta, deltaInfo.Size())
+	d, err := pamz.Decode(delta, deltaInfo.Size())
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = Apply(io.Discard, d, source, info.Size(), ApplyOptions{
-		Scratch: scratch(t), Memory: 64 << 20,
+	err = Apply(io.Discard, d, source, info.Size(), Options{
+		Scratch: pamztest.Scratch(t), Memory: 64 << 20,
 		Zstd: func() (*codec.Zstd, error) { return codec.OpenZstd(codec.ZstdOptions{}) },
 	})
 	if err != nil {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"cmp"
 	"math"
 	"slices"
+
+	"swudelta/internal/pamz"
 )
 
 // workFactor is how often each byte of source and target, closed and opened, may be
@@ -27,7 +29,7 @@ const (
 // workLimit is how many bytes may be produced in order to apply d. It follows from
 // the lengths of what d makes: source and target, and the content of what is
 // compressed in them, as far as that compression can have so much content.
-func workLimit(d *Diff, in *info) int64 {
+func workLimit(d *pamz.Diff, in *info) int64 {
 	opened := plus(
 		min(in.opened.closed, times(d.TargetLength, zstdRatio)),
 		min(in.opened.fromSource(), times(d.SourceLength, zstdRatio)))
@@ -48,19 +50,19 @@ type openedPart struct {
 }
 
 // note takes account of an item, whose recipe is well-formed.
-func (o *opened) note(it *Item) {
+func (o *opened) note(it *pamz.Item) {
 	r := it.Recipe
 	ratio := int64(deflateRatio)
 	switch r.Op {
-	case OpZstdCompression, OpZstdDecompression:
+	case pamz.OpZstdCompression, pamz.OpZstdDecompression:
 		ratio = zstdRatio
 	}
 	switch r.Op {
-	case OpZstdCompression, OpZlibCompression:
+	case pamz.OpZstdCompression, pamz.OpZlibCompression:
 		o.closed = plus(o.closed, min(r.Params[0].Item.Length, times(it.Length, ratio)))
-	case OpZstdDecompression, OpGzDecompression, OpZlibDecompression:
+	case pamz.OpZstdDecompression, pamz.OpGzDecompression, pamz.OpZlibDecompression:
 		packed := r.Params[0].Item
-		if from := packed.Recipe; from != nil && from.Op == OpCopySource && len(from.Params) == 1 {
+		if from := packed.Recipe; from != nil && from.Op == pamz.OpCopySource && len(from.Params) == 1 {
 			part := extent{int64(from.Params[0].Number), packed.Length}
 			o.ranges = append(o.ranges, openedPart{part, min(it.Length, times(packed.Length, ratio))})
 		}

@@ -2,6 +2,6 @@
 
 //go:build !race
 
-package pamz
+package apply
 
 const raceDetector = false

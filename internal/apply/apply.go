@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+// Package apply applies PAMZ deltas (package pamz): Apply does it, Needs says before what it
+// takes, and a Viewer looks at what a delta holds.
+package apply
 
 import (
 	"bufio"
@@ -18,10 +20,11 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/pamz"
 )
 
 // ApplyOptions says what Apply may use.
-type ApplyOptions struct {
+type Options struct {
 	Zstd    func() (*codec.Zstd, error) // called for the first zstd_compression; nil: that is an error
 	Zlib    func() (*codec.Zlib, error) // called for the first zlib_compression; nil: that is an error
 	Scratch func() (*os.File, error)    // called when scratch space is needed; nil: that is an error
@@ -59,14 +62,14 @@ const DefaultMemory = codec.MaxDictWindow + 256<<20 + 64<<20
 // Memory does not grow with source or target: old sides are read where they lie,
 // and what must be read at random but can only be produced front to back is
 // staged until its last use: in scratch space, and in memory if it is not much.
-func Apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts ApplyOptions) error {
+func Apply(dst io.Writer, d *pamz.Diff, source io.ReaderAt, sourceSize int64, opts Options) error {
 	if err := apply(dst, d, source, sourceSize, opts); err != nil {
 		return fmt.Errorf("apply delta: %w", err)
 	}
 	return nil
 }
 
-func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts ApplyOptions) (err error) {
+func apply(dst io.Writer, d *pamz.Diff, source io.ReaderAt, sourceSize int64, opts Options) (err error) {
 	a := newApplier(d, opts)
 	info, err := a.inspect(d, d.SourceLength, 0)
 	if err != nil {
@@ -77,14 +80,14 @@ func apply(dst io.Writer, d *Diff, source io.ReaderAt, sourceSize int64, opts Ap
 	sum := opts.SourceSum
 	if d.SourceLength > 0 {
 		if sourceSize != d.SourceLength {
-			return errorf(codeSourceSize, "source has %d bytes, want %d", sourceSize, d.SourceLength)
+			return pamz.Errorf(pamz.CodeSourceSize, "source has %d bytes, want %d", sourceSize, d.SourceLength)
 		}
 		if sum == nil {
 			sum = digest.NewWriter(io.Discard)
 			err = a.copy(sum, section, d.SourceLength)
 		}
 		if err == nil {
-			err = coded(codeHash, digest.Check(sum.Sum(), d.SourceSHA256))
+			err = pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), d.SourceSHA256))
 		}
 		if err != nil {
 			return fmt.Errorf("source: %w", err)
@@ -133,7 +136,7 @@ func (p progress) Write(b []byte) (int, error) {
 
 // applier is what one Apply shares among the deltas inside each other.
 type applier struct {
-	opts   ApplyOptions
+	opts   Options
 	arena  arena
 	memory int64 // left for codecs
 
@@ -150,8 +153,8 @@ type applier struct {
 	vague bool // something could not be looked at, because it is not produced
 }
 
-func newApplier(d *Diff, opts ApplyOptions) *applier {
-	a := &applier{opts: opts, items: maxItems - d.items, buf: make([]byte, copySize)}
+func newApplier(d *pamz.Diff, opts Options) *applier {
+	a := &applier{opts: opts, items: pamz.MaxItems - d.Items, buf: make([]byte, copySize)}
 	a.memory = a.budget()
 	a.arena.open = opts.Scratch
 	return a
@@ -169,47 +172,47 @@ type info struct {
 }
 
 // inspect validates d and the deltas inside it that can be seen.
-func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error) {
-	if depth > maxNested {
-		return nil, errorf(codeOther, "deltas nested more than %d deep", maxNested)
+func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, error) {
+	if depth > pamz.MaxNested {
+		return nil, pamz.Errorf(pamz.CodeOther, "deltas nested more than %d deep", pamz.MaxNested)
 	}
 	in := &info{last: map[stageKey]int{}, mentions: map[stageKey]int{}}
 	end := int64(0)
 	for i, c := range d.Chunks {
 		if c.Length < 0 || c.Length > d.TargetLength-end {
-			return nil, errorf(codeLengths, "chunk %d ends beyond the target's %d bytes", i, d.TargetLength)
+			return nil, pamz.Errorf(pamz.CodeLengths, "chunk %d ends beyond the target's %d bytes", i, d.TargetLength)
 		}
 		end += c.Length
 	}
 	if end != d.TargetLength {
-		return nil, errorf(codeLengths, "the chunks have %d bytes, the target has %d", end, d.TargetLength)
+		return nil, pamz.Errorf(pamz.CodeLengths, "the chunks have %d bytes, the target has %d", end, d.TargetLength)
 	}
-	err := d.walk(func(index int, it *Item) error {
-		if err := d.checkRecipe(it, sourceLength); err != nil {
+	err := d.Walk(func(index int, it *pamz.Item) error {
+		if err := d.CheckItem(it, sourceLength); err != nil {
 			return err
 		}
 		switch r := it.Recipe; {
-		case r.fromTarget():
+		case r.FromTarget():
 			c := r.Params[0].Item
 			if c.Length > d.TargetLength || c.Offset > d.TargetLength-c.Length {
-				return errorf(codeOutOfBounds, "%d bytes at %d of a target of %d bytes", c.Length, c.Offset, d.TargetLength)
+				return pamz.Errorf(pamz.CodeOutOfBounds, "%d bytes at %d of a target of %d bytes", c.Length, c.Offset, d.TargetLength)
 			}
 			in.copied = append(in.copied, extent{c.Offset, c.Length})
-		case r.Op == OpNested && r.Params[0].Item.inline():
-			nested, err := d.decodeNested(it, r.Params[0].Item.Recipe.Open(), a.items)
+		case r.Op == pamz.OpNested && r.Params[0].Item.Inline():
+			nested, err := d.DecodeNested(it, r.Params[0].Item.Recipe.Open(), a.items)
 			if err != nil {
 				return err
 			}
-			a.items -= nested.items
+			a.items -= nested.Items
 			inner, err := a.inspect(nested, r.Params[1].Item.Length, depth+1)
-			a.items += nested.items
+			a.items += nested.Items
 			if err != nil {
 				return err
 			}
 			in.opened.closed = plus(in.opened.closed, inner.opened.closed)
 		}
 		in.opened.note(it)
-		if it.staged() {
+		if it.Sequential() {
 			k := a.stageKey(it)
 			in.mentions[k]++
 			if in.last[k] == 0 {
@@ -234,70 +237,38 @@ func (a *applier) inspect(d *Diff, sourceLength int64, depth int) (*info, error)
 // stageKey is what a staged item is found by again: its content, which was
 // verified when it was produced, or the item itself if that is not known, or if Strict.
 type stageKey struct {
-	key
-	item *Item
+	pamz.Key
+	item *pamz.Item
 }
 
-func (a *applier) stageKey(it *Item) stageKey {
-	k := stageKey{key: it.key()}
-	if a.opts.Strict || !it.stated() {
+func (a *applier) stageKey(it *pamz.Item) stageKey {
+	k := stageKey{Key: it.Key()}
+	if a.opts.Strict || !it.Stated() {
 		k.item = it
 	}
 	return k
-}
-
-// inline reports whether the item's content is stored in the delta as it is.
-func (it *Item) inline() bool { return it.Recipe != nil && it.Recipe.Op == OpInlineAsset }
-
-// staged reports whether the item can only be produced front to back.
-func (it *Item) staged() bool {
-	switch it.Recipe.Op {
-	case OpCopy, OpRegion, OpConcatenation, OpInlineAsset, OpCopySource, OpAllZero:
-		return false
-	}
-	return true
-}
-
-// decodeNested decodes the delta of it, whose recipe is OpNested, if it has at most
-// that many items.
-func (d *Diff) decodeNested(it *Item, delta *io.SectionReader, items int) (*Diff, error) {
-	nested, err := decode(delta, delta.Size(), items)
-	switch {
-	case err != nil:
-		return nil, err
-	case nested.Version != 0:
-		return nil, errorf(codeVersion, "delta of version %d", nested.Version)
-	case nested.Order != d.Order:
-		return nil, errorf(codeHashType, "%v delta inside a %v one", nested.Order, d.Order)
-	case nested.TargetLength != it.Length:
-		return nil, errorf(codeHash, "delta makes %d bytes, want %d", nested.TargetLength, it.Length)
-	}
-	if !it.stated() {
-		return nested, nil
-	}
-	return nested, coded(codeHash, digest.Check(nested.TargetSHA256, it.SHA256))
 }
 
 // scope is the application of one delta.
 type scope struct {
 	*applier
 	*info
-	diff     *Diff
+	diff     *pamz.Diff
 	source   *io.SectionReader
 	supply   *supply // what source reads, if that is produced piece by piece
 	depth    int     // of deltas around it
 	target   tap
-	views    map[*Item]io.ReaderAt     // composed of others
-	stage    map[stageKey]room         // produced into scratch space
-	checked  map[*Item]bool            // Strict: what is verified already
-	inflated map[*remainder]*inflation // state of the remainder
+	views    map[*pamz.Item]io.ReaderAt    // composed of others
+	stage    map[stageKey]room             // produced into scratch space
+	checked  map[*pamz.Item]bool           // Strict: what is verified already
+	inflated map[*pamz.Deflated]*inflation // state of the remainder
 }
 
-func (a *applier) newScope(d *Diff, in *info, source *io.SectionReader, depth int) *scope {
+func (a *applier) newScope(d *pamz.Diff, in *info, source *io.SectionReader, depth int) *scope {
 	s := &scope{applier: a, info: in, diff: d, source: source, depth: depth}
-	s.views, s.stage, s.inflated = map[*Item]io.ReaderAt{}, map[stageKey]room{}, map[*remainder]*inflation{}
+	s.views, s.stage, s.inflated = map[*pamz.Item]io.ReaderAt{}, map[stageKey]room{}, map[*pamz.Deflated]*inflation{}
 	if a.opts.Strict {
-		s.checked = map[*Item]bool{}
+		s.checked = map[*pamz.Item]bool{}
 	}
 	return s
 }
@@ -332,7 +303,7 @@ func (s *scope) run(w io.Writer, verify bool) error {
 		}
 	}
 	if sum != nil {
-		if err := coded(codeHash, digest.Check(sum.Sum(), s.diff.TargetSHA256)); err != nil {
+		if err := pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), s.diff.TargetSHA256)); err != nil {
 			return fmt.Errorf("target: %w", err)
 		}
 	}
@@ -350,7 +321,7 @@ func (s *scope) close() error {
 }
 
 // write produces it into w and verifies it.
-func (s *scope) write(w io.Writer, it *Item) error {
+func (s *scope) write(w io.Writer, it *pamz.Item) error {
 	if it.Length == 0 {
 		return nil
 	}
@@ -359,7 +330,7 @@ func (s *scope) write(w io.Writer, it *Item) error {
 
 // fill produces it into w. Unless verify, only its length is held against what it
 // should be.
-func (s *scope) fill(w io.Writer, it *Item, verify bool) error {
+func (s *scope) fill(w io.Writer, it *pamz.Item, verify bool) error {
 	out := sink{s: s, it: it, w: w, left: it.Length}
 	var sum *digest.Writer
 	if verify && !s.dry {
@@ -368,10 +339,10 @@ func (s *scope) fill(w io.Writer, it *Item, verify bool) error {
 	}
 	err := s.produce(&out, it)
 	if err == nil && out.left > 0 {
-		err = errorf(codeHash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
+		err = pamz.Errorf(pamz.CodeHash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
 	}
 	if err == nil && sum != nil {
-		err = coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
+		err = pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), it.SHA256))
 	}
 	if err != nil {
 		return fmt.Errorf("%v: %w", it.Recipe.Op, err)
@@ -382,17 +353,17 @@ func (s *scope) fill(w io.Writer, it *Item, verify bool) error {
 // sink takes the content of an item.
 type sink struct {
 	s    *scope
-	it   *Item
+	it   *pamz.Item
 	w    io.Writer
 	left int64
 }
 
 // verifies reports whether w holds what is written to it from now on against the
 // length and digest of it, so that doing so once more would find nothing.
-func verifies(w io.Writer, it *Item) bool {
+func verifies(w io.Writer, it *pamz.Item) bool {
 	switch w := w.(type) {
 	case *sink:
-		return w.left == it.Length && w.it.key() == it.key() && it.stated()
+		return w.left == it.Length && w.it.Key() == it.Key() && it.Stated()
 	case *tap:
 		return w.written == 0 && verifies(w.w, it)
 	}
@@ -415,7 +386,7 @@ func (k *sink) skip(n int64) error {
 
 func (k *sink) take(n int64) error {
 	if k.left -= n; k.left < 0 {
-		return errorf(codeHash, "%w: longer than it should be", digest.ErrMismatch)
+		return pamz.Errorf(pamz.CodeHash, "%w: longer than it should be", digest.ErrMismatch)
 	}
 	return k.s.spend(n)
 }
@@ -430,13 +401,13 @@ func (a *applier) spend(n int64) error {
 }
 
 func errTooMuch() error {
-	return errorf(codeOther, "the delta asks for far more work than its target needs")
+	return pamz.Errorf(pamz.CodeOther, "the delta asks for far more work than its target needs")
 }
 
 // produce writes the content of it, unverified.
-func (s *scope) produce(w io.Writer, it *Item) error {
+func (s *scope) produce(w io.Writer, it *pamz.Item) error {
 	r := it.Recipe
-	var first, second *Item
+	var first, second *pamz.Item
 	if len(r.Params) > 0 {
 		first = r.Params[0].Item
 	}
@@ -444,20 +415,20 @@ func (s *scope) produce(w io.Writer, it *Item) error {
 		second = r.Params[1].Item
 	}
 	switch r.Op {
-	case OpConcatenation:
+	case pamz.OpConcatenation:
 		for _, p := range r.Params {
 			if err := s.write(w, p.Item); err != nil {
 				return err
 			}
 		}
 		return nil
-	case OpCopy:
-		if !r.fromTarget() {
+	case pamz.OpCopy:
+		if !r.FromTarget() {
 			return s.write(w, first)
 		}
-	case OpRemainder:
+	case pamz.OpRemainder:
 		return s.remainder(w, r, it.Length)
-	case OpBSDiff:
+	case pamz.OpBSDiff:
 		patch, err := s.open(first)
 		if err != nil {
 			return err
@@ -467,11 +438,11 @@ func (s *scope) produce(w io.Writer, it *Item) error {
 			return err
 		}
 		return s.patch(w, old, second.Length, patch, first.Length, it.Length)
-	case OpNested:
+	case pamz.OpNested:
 		return s.nested(w, it, first, second)
-	case OpZstdCompression, OpZlibCompression:
+	case pamz.OpZstdCompression, pamz.OpZlibCompression:
 		return s.compress(w, it, first)
-	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
+	case pamz.OpZstdDecompression, pamz.OpZstdDelta, pamz.OpGzDecompression, pamz.OpZlibDecompression:
 		return s.decompress(w, it, first, second)
 	}
 	view, err := s.view(it)
@@ -501,7 +472,7 @@ func (a *applier) patch(w io.Writer, old io.ReaderAt, oldSize int64, patch io.Re
 	err := p.Apply(w, old, oldSize, patch, patchSize, newSize)
 	a.memory += need - p.Memory()
 	a.patcher = p
-	return coded(codeBSPatch, err)
+	return pamz.Coded(pamz.CodeBSPatch, err)
 }
 
 // dropPatcher gives up the memory that is kept for the next patch.
@@ -531,15 +502,15 @@ func (a *applier) copy(w io.Writer, view io.ReaderAt, n int64) error {
 }
 
 // nested applies the delta inside it.
-func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
-	if s.depth == maxNested {
-		return errorf(codeOther, "deltas nested more than %d deep", maxNested)
+func (s *scope) nested(w io.Writer, it, delta, source *pamz.Item) error {
+	if s.depth == pamz.MaxNested {
+		return pamz.Errorf(pamz.CodeOther, "deltas nested more than %d deep", pamz.MaxNested)
 	}
 	view, err := s.open(delta)
 	if err != nil {
 		return err
 	}
-	d, err := s.diff.decodeNested(it, io.NewSectionReader(view, 0, delta.Length), s.items)
+	d, err := s.diff.DecodeNested(it, io.NewSectionReader(view, 0, delta.Length), s.items)
 	if s.dry && errors.Is(err, errNotThere) {
 		d, err = s.preview(it)
 	}
@@ -553,14 +524,14 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 	if err != nil {
 		return err
 	}
-	s.items -= d.items
-	defer func() { s.items += d.items }()
+	s.items -= d.Items
+	defer func() { s.items += d.Items }()
 	in, err := s.inspect(d, source.Length, s.depth+1)
 	if err != nil {
 		return err
 	}
 	// The nested target is this item, which the caller verifies if it can.
-	verify := !it.stated()
+	verify := !it.Stated()
 	if s.lazy {
 		supply, err := s.newSupply(source, d)
 		if err != nil {
@@ -579,7 +550,7 @@ func (s *scope) nested(w io.Writer, it, delta, source *Item) error {
 }
 
 // compress writes item as the device's library compresses it.
-func (s *scope) compress(w io.Writer, it, item *Item) error {
+func (s *scope) compress(w io.Writer, it, item *pamz.Item) error {
 	zw := &compressor{s: s, w: w, recipe: it.Recipe, content: item.Length, packed: it.Length}
 	defer zw.release()
 	if err := s.write(zw, item); err != nil {
@@ -599,7 +570,7 @@ func (s *scope) compress(w io.Writer, it, item *Item) error {
 type compressor struct {
 	s        *scope
 	w        io.Writer
-	recipe   *Recipe
+	recipe   *pamz.Recipe
 	content  int64 // bytes that will arrive
 	packed   int64 // bytes that they become
 	reserved int64 // bytes of the memory for codecs
@@ -624,7 +595,7 @@ func (c *compressor) skip(int64) error {
 }
 
 func (c *compressor) open() (err error) {
-	if c.recipe.Op == OpZstdCompression {
+	if c.recipe.Op == pamz.OpZstdCompression {
 		if c.s.patcher != nil {
 			// The library's memory is not the collector's, which sees no reason to
 			// give back what patches took.
@@ -632,7 +603,8 @@ func (c *compressor) open() (err error) {
 			debug.FreeOSMemory()
 		}
 		level := int(c.recipe.Params[3].Number)
-		need := zstdMemory(level, c.content, c.packed)
+		ring, worker := codec.ZstdMemory(level, c.content, c.packed)
+		need := ring + worker
 		if err := c.s.reserve("zstd compression", need); err != nil {
 			return err
 		}
@@ -645,7 +617,7 @@ func (c *compressor) open() (err error) {
 		}
 		z, err := c.s.opts.Zstd()
 		if err != nil {
-			return NoZstd(err)
+			return pamz.NoZstd(err)
 		}
 		c.zw, err = z.NewCanonicalWriter(c.w, level)
 		return err
@@ -658,7 +630,7 @@ func (c *compressor) open() (err error) {
 	}
 	z, err := c.s.opts.Zlib()
 	if err != nil {
-		return &Error{codeZlibStart, err}
+		return &pamz.Error{Code: pamz.CodeZlibStart, Err: err}
 	}
 	c.zw, err = z.NewWriter(c.w, codec.Container(c.recipe.Params[1].Number), int(int64(c.recipe.Params[2].Number)))
 	return err
@@ -692,23 +664,23 @@ func (a *applier) reserve(what string, n int64) error {
 }
 
 // decompress writes the content of frame, whose old content is old if it has one.
-func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
+func (s *scope) decompress(w io.Writer, it, frame, old *pamz.Item) error {
 	view, err := s.open(frame)
 	if err != nil {
 		return err
 	}
 	in := io.NewSectionReader(view, 0, frame.Length)
-	if op := it.Recipe.Op; s.dry && op != OpZstdDecompression && op != OpZstdDelta {
+	if op := it.Recipe.Op; s.dry && op != pamz.OpZstdDecompression && op != pamz.OpZstdDelta {
 		return skip(w, it.Length)
 	}
-	code, short := codeInflate, codeInflateShort
+	code, short := pamz.CodeInflate, pamz.CodeInflateShort
 	var zr io.ReadCloser
 	switch r := it.Recipe; {
-	case r.Op == OpZstdDecompression || r.Op == OpZstdDelta:
+	case r.Op == pamz.OpZstdDecompression || r.Op == pamz.OpZstdDelta:
 		return s.unzstd(w, in, it.Length, old)
-	case r.Op == OpGzDecompression || r.Params[1].Number == ContainerGzip:
+	case r.Op == pamz.OpGzDecompression || r.Params[1].Number == pamz.ContainerGzip:
 		zr, err = codec.NewGzipReader(in, false)
-	case r.Params[1].Number == ContainerZlib:
+	case r.Params[1].Number == pamz.ContainerZlib:
 		zr, err = codec.NewZlibReader(in)
 	default:
 		zr = codec.NewDeflateReader(in)
@@ -723,7 +695,7 @@ func (s *scope) decompress(w io.Writer, it, frame, old *Item) error {
 // unzstd writes n bytes of the content of zstd frames, which were made with old,
 // if that is not nil, as their prefix. Devices and we hold the whole of it in
 // memory.
-func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item) (err error) {
+func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *pamz.Item) (err error) {
 	var dict []byte
 	limit := int64(codec.MaxWindow)
 	s.dropPatcher() // its memory may serve a window
@@ -746,7 +718,7 @@ func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item
 	}
 	// The decoder refuses larger windows; the first frame's is looked at here,
 	// because memory is for the user to give and not the data's fault.
-	window := zstdWindow(frames)
+	window := codec.ZstdWindow(frames)
 	if _, err := frames.ReadAt(make([]byte, 6), 0); s.dry && errors.Is(err, errNotThere) {
 		// Encoders that know the content make no wider window than it needs.
 		s.vague = true
@@ -769,19 +741,19 @@ func (s *scope) unzstd(w io.Writer, frames *io.SectionReader, n int64, old *Item
 		zr, err = codec.NewZstdReader(frames, limit)
 	}
 	if err != nil {
-		return cut(err, codeZstd, codeZstdShort)
+		return cut(err, pamz.CodeZstd, pamz.CodeZstdShort)
 	}
 	defer zr.Close()
-	return s.drain(w, zr, n, codeZstd, codeZstdShort)
+	return s.drain(w, zr, n, pamz.CodeZstd, pamz.CodeZstdShort)
 }
 
 // cut gives a decoder's fault of the data the number short if the stream ends too
 // early, else code.
 func cut(err error, code, short int) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return coded(short, err)
+		return pamz.Coded(short, err)
 	}
-	return coded(code, err)
+	return pamz.Coded(code, err)
 }
 
 // drain writes the next n bytes of r, whatever may follow them. Faults of the
@@ -792,7 +764,7 @@ func (a *applier) drain(w io.Writer, r io.Reader, n int64, code, short int) erro
 		got, err := io.ReadFull(r, b)
 		if got < len(b) {
 			if err == io.EOF || err == io.ErrUnexpectedEOF { // the stream is whole, but not all that is wanted
-				err = errorf(short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
+				err = pamz.Errorf(short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
 			}
 			return cut(err, code, short)
 		}
@@ -806,12 +778,12 @@ func (a *applier) drain(w io.Writer, r io.Reader, n int64, code, short int) erro
 
 // open returns the content of it for reading at random. Unless Strict, it is
 // verified only if it had to be produced: what is made of it is verified.
-func (s *scope) open(it *Item) (io.ReaderAt, error) {
+func (s *scope) open(it *pamz.Item) (io.ReaderAt, error) {
 	if it.Length == 0 {
 		return zeros{}, nil
 	}
 	view, err := s.view(it)
-	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.staged() && it.stated() {
+	if err == nil && !s.dry && s.checked != nil && !s.checked[it] && !it.Sequential() && it.Stated() {
 		err = s.check(it, view)
 	}
 	if err != nil {
@@ -821,34 +793,34 @@ func (s *scope) open(it *Item) (io.ReaderAt, error) {
 }
 
 // check verifies what view has of it.
-func (s *scope) check(it *Item, view io.ReaderAt) error {
+func (s *scope) check(it *pamz.Item, view io.ReaderAt) error {
 	s.checked[it] = true
 	sum := digest.NewWriter(io.Discard)
 	if err := s.copy(sum, io.NewSectionReader(view, 0, it.Length), it.Length); err != nil {
 		return err
 	}
-	return coded(codeHash, digest.Check(sum.Sum(), it.SHA256))
+	return pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), it.SHA256))
 }
 
-func (s *scope) view(it *Item) (io.ReaderAt, error) {
+func (s *scope) view(it *pamz.Item) (io.ReaderAt, error) {
 	r := it.Recipe
 	switch r.Op {
-	case OpInlineAsset:
+	case pamz.OpInlineAsset:
 		content := r.Open()
 		if content.Size() != it.Length {
-			return nil, errorf(codeInlineBytes, "got %d bytes, want %d", content.Size(), it.Length)
+			return nil, pamz.Errorf(pamz.CodeInlineBytes, "got %d bytes, want %d", content.Size(), it.Length)
 		}
 		return content, nil
-	case OpCopySource:
+	case pamz.OpCopySource:
 		return io.NewSectionReader(s.source, int64(r.Params[0].Number), it.Length), nil
-	case OpAllZero:
+	case pamz.OpAllZero:
 		return zeros{}, nil
-	case OpCopy:
-		if r.fromTarget() {
+	case pamz.OpCopy:
+		if r.FromTarget() {
 			return s.target.read(r.Params[0].Item.Offset, it.Length)
 		}
 		return s.open(r.Params[0].Item)
-	case OpRegion, OpConcatenation:
+	case pamz.OpRegion, pamz.OpConcatenation:
 		if view := s.views[it]; view != nil {
 			return view, nil
 		}
@@ -869,9 +841,9 @@ func (s *scope) view(it *Item) (io.ReaderAt, error) {
 	return s.arena.reader(e), nil
 }
 
-func (s *scope) compose(it *Item) (io.ReaderAt, error) {
+func (s *scope) compose(it *pamz.Item) (io.ReaderAt, error) {
 	r := it.Recipe
-	if r.Op == OpRegion {
+	if r.Op == pamz.OpRegion {
 		whole, err := s.open(r.Params[0].Item)
 		if err != nil {
 			return nil, err
@@ -895,13 +867,13 @@ func (s *scope) compose(it *Item) (io.ReaderAt, error) {
 }
 
 // produceStaged writes it to scratch space.
-func (s *scope) produceStaged(it *Item) (room, error) {
+func (s *scope) produceStaged(it *pamz.Item) (room, error) {
 	if it.Length > s.work {
 		return nil, errTooMuch()
 	}
 	alloc := s.arena.alloc
 	switch it.Recipe.Op {
-	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
+	case pamz.OpZstdDecompression, pamz.OpZstdDelta, pamz.OpGzDecompression, pamz.OpZlibDecompression:
 		// Serves some patches, and goes. What they make stays while the target is
 		// written, beside what compresses that.
 		alloc = s.arena.hold
@@ -911,7 +883,7 @@ func (s *scope) produceStaged(it *Item) (room, error) {
 		return e, err
 	}
 	w := s.arena.writer(e)
-	if err := s.step(it, func() error { return s.fill(w, it, it.stated()) }); err != nil {
+	if err := s.step(it, func() error { return s.fill(w, it, it.Stated()) }); err != nil {
 		return e, err
 	}
 	if err := w.Flush(); err != nil {
@@ -923,11 +895,11 @@ func (s *scope) produceStaged(it *Item) (room, error) {
 
 // release frees whatever was staged only to produce it, which is done. In version 2
 // one item may serve several others, so nothing is freed there.
-func (s *scope) release(it *Item, written bool) error {
-	if it.Length == 0 || it.Recipe.fromTarget() || s.diff.Version != 0 {
+func (s *scope) release(it *pamz.Item, written bool) error {
+	if it.Length == 0 || it.Recipe.FromTarget() || s.diff.Version != 0 {
 		return nil
 	}
-	if it.staged() && !written {
+	if it.Sequential() && !written {
 		k := s.stageKey(it)
 		e, ok := s.stage[k]
 		if !ok || s.mentions[k] > 1 {
@@ -938,7 +910,7 @@ func (s *scope) release(it *Item, written bool) error {
 	}
 	for _, p := range it.Recipe.Params {
 		if p.Item != nil {
-			if err := s.release(p.Item, written && it.Recipe.passes()); err != nil {
+			if err := s.release(p.Item, written && it.Recipe.Passes()); err != nil {
 				return err
 			}
 		}
@@ -957,47 +929,47 @@ type inflation struct {
 // remainder writes n bytes of the remainder. As long as they are asked for in
 // order they come straight out of the deflated stream; after that, out of scratch
 // space.
-func (s *scope) remainder(w io.Writer, r *Recipe, n int64) error {
-	if r.rest == nil {
+func (s *scope) remainder(w io.Writer, r *pamz.Recipe, n int64) error {
+	if r.Rest == nil {
 		return s.copy(w, bytes.NewReader(r.Data), n)
 	}
-	in := s.inflated[r.rest]
+	in := s.inflated[r.Rest]
 	if in == nil {
 		in = &inflation{}
-		s.inflated[r.rest] = in
+		s.inflated[r.Rest] = in
 	}
-	if !in.staged && in.pos > r.offset {
-		if err := in.stage(s, r.rest); err != nil {
+	if !in.staged && in.pos > r.Offset {
+		if err := in.stage(s, r.Rest); err != nil {
 			return err
 		}
 	}
 	if in.staged {
-		return s.copy(w, io.NewSectionReader(s.arena.reader(in.whole), r.offset, n), n)
+		return s.copy(w, io.NewSectionReader(s.arena.reader(in.whole), r.Offset, n), n)
 	}
 	if s.dry {
-		in.pos = r.offset + n
+		in.pos = r.Offset + n
 		return skip(w, n)
 	}
 	if in.r == nil {
-		in.r = codec.NewDeflateReader(io.NewSectionReader(r.rest.deflated, 0, r.rest.deflated.Size()))
+		in.r = codec.NewDeflateReader(io.NewSectionReader(r.Rest.Stream, 0, r.Rest.Stream.Size()))
 	}
-	skip := r.offset - in.pos
+	skip := r.Offset - in.pos
 	if err := s.spend(skip); err != nil {
 		return err
 	}
-	if err := s.drain(io.Discard, in.r, skip, codeInflate, codeInflateShort); err != nil {
+	if err := s.drain(io.Discard, in.r, skip, pamz.CodeInflate, pamz.CodeInflateShort); err != nil {
 		return err
 	}
-	in.pos = r.offset + n
-	return s.drain(w, in.r, n, codeInflate, codeInflateShort)
+	in.pos = r.Offset + n
+	return s.drain(w, in.r, n, pamz.CodeInflate, pamz.CodeInflateShort)
 }
 
 // stage inflates the whole remainder into scratch space.
-func (in *inflation) stage(s *scope, rest *remainder) (err error) {
-	if err := s.spend(rest.size); err != nil {
+func (in *inflation) stage(s *scope, rest *pamz.Deflated) (err error) {
+	if err := s.spend(rest.Size); err != nil {
 		return err
 	}
-	if in.whole, err = s.arena.alloc(rest.size); err != nil {
+	if in.whole, err = s.arena.alloc(rest.Size); err != nil {
 		return err
 	}
 	if s.dry {
@@ -1005,9 +977,9 @@ func (in *inflation) stage(s *scope, rest *remainder) (err error) {
 		return nil
 	}
 	in.r.Close()
-	in.r = codec.NewDeflateReader(io.NewSectionReader(rest.deflated, 0, rest.deflated.Size()))
+	in.r = codec.NewDeflateReader(io.NewSectionReader(rest.Stream, 0, rest.Stream.Size()))
 	w := s.arena.writer(in.whole)
-	if err := s.drain(w, in.r, rest.size, codeInflate, codeInflateShort); err != nil {
+	if err := s.drain(w, in.r, rest.Size, pamz.CodeInflate, pamz.CodeInflateShort); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
@@ -1104,7 +1076,7 @@ func (t *tap) keep(n int64, p []byte) (int64, error) {
 // read returns n bytes of the target at offset, which lie in one of the ranges.
 func (t *tap) read(offset, n int64) (io.ReaderAt, error) {
 	if offset > t.written-n {
-		return nil, errorf(codeOutOfBounds, "%d bytes at %d of the target, of which %d are written", n, offset, t.written)
+		return nil, pamz.Errorf(pamz.CodeOutOfBounds, "%d bytes at %d of the target, of which %d are written", n, offset, t.written)
 	}
 	if t.current != nil {
 		if err := t.current.Flush(); err != nil {

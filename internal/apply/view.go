@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
-import "io"
+import (
+	"io"
+
+	"swudelta/internal/pamz"
+)
 
 // Limits of a viewer, over all that it is asked for.
 const (
@@ -12,58 +16,58 @@ const (
 )
 
 // viewer looks into a delta without having its source, in bounded memory and time.
-type viewer struct {
+type Viewer struct {
 	work  int64
 	items int
 	size  int64 // of one content
 }
 
-func newViewer() *viewer { return &viewer{viewWork, viewItems, viewSize} }
+func NewViewer() *Viewer { return &Viewer{viewWork, viewItems, viewSize} }
 
-// nested decodes the delta inside it, an item of d whose recipe is OpNested.
-func (v *viewer) nested(d *Diff, it *Item) (*Diff, error) {
-	content, err := v.content(d, it.Recipe.Params[0].Item)
+// Nested decodes the delta inside it, an item of d whose recipe is OpNested.
+func (v *Viewer) Nested(d *pamz.Diff, it *pamz.Item) (*pamz.Diff, error) {
+	content, err := v.Content(d, it.Recipe.Params[0].Item)
 	if err != nil {
 		return nil, err
 	}
-	nested, err := d.decodeNested(it, content, min(v.items, maxItems))
+	nested, err := d.DecodeNested(it, content, min(v.items, pamz.MaxItems))
 	if err != nil {
 		return nil, err
 	}
-	v.items -= nested.items
+	v.items -= nested.Items
 	return nested, nil
 }
 
 // level is a delta, and where it lies in the tree.
-type level struct {
-	diff   *Diff
-	source *Item  // what it is applied to, an item of the delta around; nil at the top
-	around *level // the delta around; nil at the top
+type Level struct {
+	Diff   *pamz.Diff
+	Source *pamz.Item // what it is applied to, an item of the delta around; nil at the top
+	Around *Level     // the delta around; nil at the top
 }
 
 // sourceLength is the length of what the delta is applied to, in bytes.
-func (c *level) sourceLength() int64 {
-	if c.source != nil {
-		return c.source.Length
+func (c *Level) SourceLength() int64 {
+	if c.Source != nil {
+		return c.Source.Length
 	}
-	return c.diff.SourceLength
+	return c.Diff.SourceLength
 }
 
 // origin returns the item that the n bytes at off of it, an item of c, are a part of, as far
 // as that is only a matter of where things lie: the delta that has it, and where they begin.
-func (c *level) origin(it *Item, off, n int64) (*level, *Item, int64) {
-	if it.Recipe == nil || c.diff.checkRecipe(it, c.sourceLength()) != nil {
+func (c *Level) origin(it *pamz.Item, off, n int64) (*Level, *pamz.Item, int64) {
+	if it.Recipe == nil || c.Diff.CheckItem(it, c.SourceLength()) != nil {
 		return c, it, off
 	}
 	switch r := it.Recipe; r.Op {
-	case OpCopySource:
-		if c.around != nil {
-			return c.around.origin(c.source, off+int64(r.Params[0].Number), n)
+	case pamz.OpCopySource:
+		if c.Around != nil {
+			return c.Around.origin(c.Source, off+int64(r.Params[0].Number), n)
 		}
-	case OpRegion:
+	case pamz.OpRegion:
 		return c.origin(r.Params[0].Item, off+int64(r.Params[1].Number), n)
-	case OpConcatenation:
-		if part, at := r.partAt(off, n); part != nil {
+	case pamz.OpConcatenation:
+		if part, at := partAt(r, off, n); part != nil {
 			return c.origin(part, at, n)
 		}
 	}
@@ -72,7 +76,7 @@ func (c *level) origin(it *Item, off, n int64) (*level, *Item, int64) {
 
 // partAt returns the part of a concatenation that has all of the n bytes at off, and where
 // they begin in it; nil if there is none.
-func (r *Recipe) partAt(off, n int64) (*Item, int64) {
+func partAt(r *pamz.Recipe, off, n int64) (*pamz.Item, int64) {
 	for _, p := range r.Params {
 		if off < p.Item.Length {
 			if n > p.Item.Length-off {
@@ -86,9 +90,9 @@ func (r *Recipe) partAt(off, n int64) (*Item, int64) {
 }
 
 // part produces an item of c, which may also be a part of one of the deltas around.
-func (v *viewer) part(c *level, it *Item) (*io.SectionReader, error) {
+func (v *Viewer) Part(c *Level, it *pamz.Item) (*io.SectionReader, error) {
 	c, whole, off := c.origin(it, 0, it.Length)
-	content, err := v.content(c.diff, whole)
+	content, err := v.Content(c.Diff, whole)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +100,11 @@ func (v *viewer) part(c *level, it *Item) (*io.SectionReader, error) {
 }
 
 // content produces an item of d that depends on neither source nor target.
-func (v *viewer) content(d *Diff, it *Item) (*io.SectionReader, error) {
-	if err := d.independent(it, map[*Item]bool{}); err != nil {
+func (v *Viewer) Content(d *pamz.Diff, it *pamz.Item) (*io.SectionReader, error) {
+	if err := independent(d, it, map[*pamz.Item]bool{}); err != nil {
 		return nil, err
 	}
-	a := newApplier(d, ApplyOptions{})
+	a := newApplier(d, Options{})
 	a.arena.store = &memory{limit: v.size}
 	a.work = v.work
 	defer func() { v.work = a.work }()
@@ -112,21 +116,21 @@ func (v *viewer) content(d *Diff, it *Item) (*io.SectionReader, error) {
 }
 
 // independent checks that an item, and all that it is made of, is kept in d.
-func (d *Diff) independent(it *Item, seen map[*Item]bool) error {
+func independent(d *pamz.Diff, it *pamz.Item, seen map[*pamz.Item]bool) error {
 	if it.Length == 0 || seen[it] {
 		return nil
 	}
 	seen[it] = true
 	r := it.Recipe
-	if r.Op == OpCopySource || r.fromTarget() {
-		return errorf(codeOther, "%v: the content is not in the delta", r.Op)
+	if r.Op == pamz.OpCopySource || r.FromTarget() {
+		return pamz.Errorf(pamz.CodeOther, "%v: the content is not in the delta", r.Op)
 	}
-	if err := d.checkRecipe(it, 0); err != nil {
+	if err := d.CheckItem(it, 0); err != nil {
 		return err
 	}
 	for _, p := range r.Params {
 		if p.Item != nil {
-			if err := d.independent(p.Item, seen); err != nil {
+			if err := independent(d, p.Item, seen); err != nil {
 				return err
 			}
 		}

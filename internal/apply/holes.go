@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"bytes"

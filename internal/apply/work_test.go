@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"bytes"
@@ -12,29 +12,31 @@ import (
 	"testing"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/pamz"
+	"swudelta/internal/pamztest"
 )
 
 const mib = 1 << 20
 
 // sparseImage makes a target with a compressed image of size bytes that is empty but
 // for some text, out of a source with such an image in gzip.
-func sparseImage(t *testing.T, size int) (d *Diff, source, target []byte) {
-	open := needZstd(t)
-	text := newBuilder(t, 1, nil).text(100000)
+func sparseImage(t *testing.T, size int) (d *pamz.Diff, source, target []byte) {
+	open := pamztest.NeedZstd(t)
+	text := pamztest.NewBuilder(t, 1, nil).Text(100000)
 	image := make([]byte, size)
 	copy(image[size/3:], text)
-	b := newBuilder(t, 2, newBuilder(t, 1, nil).gz(image))
+	b := pamztest.NewBuilder(t, 2, pamztest.NewBuilder(t, 1, nil).Gzip(image))
 	var err error
-	if b.zstd, err = open(); err != nil {
+	if b.Zstd, err = open(); err != nil {
 		t.Fatal(err)
 	}
-	old := b.region(b.item(image, GzDecompression(b.copySource(0, len(b.source)))), 0, size)
+	old := b.Region(b.Item(image, pamz.GzDecompression(b.CopySource(0, len(b.Source)))), 0, size)
 	at := size / 3
-	made := b.nested(LittleEndian, old, func(inner *builder) []*Item {
-		return []*Item{inner.zero(at), inner.copySource(at, len(text)-10), inner.asset([]byte("new bytes.")), inner.copySource(at+len(text), size-at-len(text))}
+	made := b.Nested(pamz.LittleEndian, old, func(inner *pamztest.Builder) []*pamz.Item {
+		return []*pamz.Item{inner.Zero(at), inner.CopySource(at, len(text)-10), inner.Asset([]byte("new bytes.")), inner.CopySource(at+len(text), size-at-len(text))}
 	})
-	d, target = b.diff(0, LittleEndian, b.asset([]byte("head")), b.compress(made, 3))
-	return d, b.source, target
+	d, target = b.Diff(0, pamz.LittleEndian, b.Asset([]byte("head")), b.Compress(made, 3))
+	return d, b.Source, target
 }
 
 // TestMostlyEmpty has images as large as their partitions, whose content is small.
@@ -46,7 +48,7 @@ func TestMostlyEmpty(t *testing.T) {
 			}
 			d, source, target := sparseImage(t, size)
 			t.Logf("source of %d bytes, target of %d", len(source), len(target))
-			d = decodeBytes(t, encodeBytes(t, d))
+			d = pamztest.Decode(t, pamztest.Encode(t, d))
 			need, err := Needs(d, bytes.NewReader(source), 0)
 			if err != nil {
 				t.Fatal(err)
@@ -56,8 +58,8 @@ func TestMostlyEmpty(t *testing.T) {
 			}
 			var staged *os.File
 			var most int64
-			opts := ApplyOptions{
-				Zstd: needZstd(t),
+			opts := Options{
+				Zstd: pamztest.NeedZstd(t),
 				Scratch: func() (f *os.File, err error) {
 					staged, err = os.CreateTemp(t.TempDir(), "")
 					return staged, err
@@ -86,8 +88,8 @@ func allocated(t *testing.T, f *os.File) int64 {
 
 // TestHoles applies to a file, which gets holes where the target is empty.
 func TestHoles(t *testing.T) {
-	b := newBuilder(t, 1, newBuilder(t, 2, nil).text(10000))
-	d, target := b.diff(0, LittleEndian, b.copySource(0, 5000), b.zero(16*mib+77), b.copySource(1, 4999), b.zero(16*mib))
+	b := pamztest.NewBuilder(t, 1, pamztest.NewBuilder(t, 2, nil).Text(10000))
+	d, target := b.Diff(0, pamz.LittleEndian, b.CopySource(0, 5000), b.Zero(16*mib+77), b.CopySource(1, 4999), b.Zero(16*mib))
 	for _, before := range []string{"", "old"} {
 		f, err := os.Create(filepath.Join(t.TempDir(), "target"))
 		if err != nil {
@@ -95,7 +97,7 @@ func TestHoles(t *testing.T) {
 		}
 		defer f.Close()
 		f.WriteString(before)
-		if err := Apply(f, d, bytes.NewReader(b.source), int64(len(b.source)), ApplyOptions{}); err != nil {
+		if err := Apply(f, d, bytes.NewReader(b.Source), int64(len(b.Source)), Options{}); err != nil {
 			t.Fatal(err)
 		}
 		f.WriteString("end")
@@ -111,7 +113,7 @@ func TestHoles(t *testing.T) {
 
 // TestArenaHoles fills room with zeros where other content was.
 func TestArenaHoles(t *testing.T) {
-	a := arena{open: scratch(t)}
+	a := arena{open: pamztest.Scratch(t)}
 	fill := func(v byte, n int) room {
 		r, err := a.alloc(int64(n))
 		if err != nil {
@@ -151,42 +153,42 @@ func TestArenaHoles(t *testing.T) {
 // TestWorkLimit has deltas that ask for large contents again and again, each of which
 // is refused before any of it is made.
 func TestWorkLimit(t *testing.T) {
-	b := newBuilder(t, 1, newBuilder(t, 1, nil).gz(make([]byte, 8*mib)))
-	packed := b.copySource(0, len(b.source))
-	whole := func(n int64) *Item { return NewItem(n, digest.SHA256{}, GzDecompression(packed)) }
-	one := func(it *Item) *Item { return b.item([]byte{0}, Region(it, 0, 1)) }
-	repeat := func(n int, f func(i int64) *Item) (list []*Item) {
+	b := pamztest.NewBuilder(t, 1, pamztest.NewBuilder(t, 1, nil).Gzip(make([]byte, 8*mib)))
+	packed := b.CopySource(0, len(b.Source))
+	whole := func(n int64) *pamz.Item { return pamz.NewItem(n, digest.SHA256{}, pamz.GzDecompression(packed)) }
+	one := func(it *pamz.Item) *pamz.Item { return b.Item([]byte{0}, pamz.Region(it, 0, 1)) }
+	repeat := func(n int, f func(i int64) *pamz.Item) (list []*pamz.Item) {
 		for i := range n {
 			list = append(list, f(int64(i)))
 		}
 		return list
 	}
-	for name, chunks := range map[string][]*Item{
+	for name, chunks := range map[string][]*pamz.Item{
 		// The digest is not stated, so that none stands in for another.
-		"source opened again": repeat(200, func(int64) *Item { return one(whole(8 * mib)) }),
-		"overlapping ranges": repeat(5000, func(i int64) *Item {
-			part := NewItem(int64(len(b.source))-i, digest.SHA256{}, CopySource(i))
-			return one(NewItem(8*mib, digest.SHA256{}, GzDecompression(part)))
+		"source opened again": repeat(200, func(int64) *pamz.Item { return one(whole(8 * mib)) }),
+		"overlapping ranges": repeat(5000, func(i int64) *pamz.Item {
+			part := pamz.NewItem(int64(len(b.Source))-i, digest.SHA256{}, pamz.CopySource(i))
+			return one(pamz.NewItem(8*mib, digest.SHA256{}, pamz.GzDecompression(part)))
 		}),
 		"frames that are larger than zstd makes them": {
-			b.item([]byte("not a zstd frame"), ZstdCompression(NewItem(1<<50, digest.SHA256{2}, AllZero(1<<50)), 1, 5, 3))},
+			b.Item([]byte("not a zstd frame"), pamz.ZstdCompression(pamz.NewItem(1<<50, digest.SHA256{2}, pamz.AllZero(1<<50)), 1, 5, 3))},
 		"deflate that is longer than its input can be": {one(whole(1 << 50))},
-		"frames that are only read": repeat(3, func(int64) *Item {
-			zero := NewItem(1<<40, digest.SHA256{}, AllZero(1<<40))
-			return one(NewItem(1<<35, digest.SHA256{}, ZstdCompression(zero, 1, 5, 3)))
+		"frames that are only read": repeat(3, func(int64) *pamz.Item {
+			zero := pamz.NewItem(1<<40, digest.SHA256{}, pamz.AllZero(1<<40))
+			return one(pamz.NewItem(1<<35, digest.SHA256{}, pamz.ZstdCompression(zero, 1, 5, 3)))
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, _ := b.diff(0, LittleEndian, chunks...)
-			_, err := Needs(d, bytes.NewReader(b.source), 0)
-			wantError(t, err, codeOther)
-			err = Apply(io.Discard, d, bytes.NewReader(b.source), int64(len(b.source)), ApplyOptions{Scratch: scratch(t), Zstd: needZstd(t)})
-			wantError(t, err, codeOther)
+			d, _ := b.Diff(0, pamz.LittleEndian, chunks...)
+			_, err := Needs(d, bytes.NewReader(b.Source), 0)
+			pamztest.WantError(t, err, pamz.CodeOther)
+			err = Apply(io.Discard, d, bytes.NewReader(b.Source), int64(len(b.Source)), Options{Scratch: pamztest.Scratch(t), Zstd: pamztest.NeedZstd(t)})
+			pamztest.WantError(t, err, pamz.CodeOther)
 		})
 	}
 	// What there is, is opened as often as an update may need it.
-	d, target := b.diff(0, LittleEndian, repeat(9, func(int64) *Item { return one(whole(8 * mib)) })...)
-	got, err := applyBytes(d, b.source, ApplyOptions{Scratch: scratch(t)})
+	d, target := b.Diff(0, pamz.LittleEndian, repeat(9, func(int64) *pamz.Item { return one(whole(8 * mib)) })...)
+	got, err := applyBytes(d, b.Source, Options{Scratch: pamztest.Scratch(t)})
 	if err != nil || !bytes.Equal(got, target) {
 		t.Error(err)
 	}

@@ -2,7 +2,7 @@
 
 //go:build race
 
-package pamz
+package apply
 
 // raceDetector multiplies memory.
 const raceDetector = true

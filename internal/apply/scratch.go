@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sort"
 	"syscall"
+
+	"swudelta/internal/pamz"
 )
 
 // zeros reads as zero bytes without end.
@@ -102,7 +104,7 @@ type arena struct {
 // the end of the file.
 func (a *arena) alloc(size int64) (r room, err error) {
 	if size > 1<<62-a.end {
-		return nil, errorf(codeOther, "the delta asks for too much scratch space")
+		return nil, pamz.Errorf(pamz.CodeOther, "the delta asks for too much scratch space")
 	}
 	if a.store == nil {
 		if _, err := a.create(); err != nil {
@@ -210,7 +212,7 @@ func (a *arena) create() (*os.File, error) {
 	}
 	f, err := a.open()
 	if err != nil {
-		return nil, &Error{codeScratch, fmt.Errorf("scratch file: %w", err)}
+		return nil, &pamz.Error{Code: pamz.CodeScratch, Err: fmt.Errorf("scratch file: %w", err)}
 	}
 	a.store, a.holes = f, true
 	return f, nil
@@ -230,7 +232,7 @@ func (a *arena) want(size int64) error {
 		return err
 	}
 	if free, ok := freeSpace(f); ok && size > free {
-		return &Error{codeScratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)}
+		return &pamz.Error{Code: pamz.CodeScratch, Err: fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)}
 	}
 	return nil
 }
@@ -361,7 +363,7 @@ func (m *memory) ReadAt(p []byte, off int64) (int, error) {
 func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 	end := off + int64(len(p))
 	if end > m.limit {
-		return 0, errorf(codeOther, "more than %d bytes of intermediate data", m.limit)
+		return 0, pamz.Errorf(pamz.CodeOther, "more than %d bytes of intermediate data", m.limit)
 	}
 	if end > int64(len(m.data)) {
 		m.data = append(m.data, make([]byte, end-int64(len(m.data)))...)

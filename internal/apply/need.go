@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 
-package pamz
+package apply
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
+
+	"swudelta/internal/pamz"
 )
 
 // Need is what Apply takes for a delta, beside the memory of any process that reads
@@ -25,7 +27,7 @@ type Need struct {
 // Needs returns what Apply needs for d if it may take up to memory bytes; 0 is
 // DefaultMemory. Where a lack of memory is the error, its cause is
 // [ErrMemory]. It looks into source, which may be nil.
-func Needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
+func Needs(d *pamz.Diff, source io.ReaderAt, memory int64) (Need, error) {
 	need, err := needs(d, source, memory)
 	if err != nil {
 		return Need{}, fmt.Errorf("need of delta: %w", err)
@@ -33,8 +35,8 @@ func Needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
 	return need, nil
 }
 
-func needs(d *Diff, source io.ReaderAt, memory int64) (Need, error) {
-	opts := ApplyOptions{Memory: memory}
+func needs(d *pamz.Diff, source io.ReaderAt, memory int64) (Need, error) {
+	opts := Options{Memory: memory}
 	in, err := newApplier(d, opts).inspect(d, d.SourceLength, 0)
 	if err != nil {
 		return Need{}, err
@@ -77,7 +79,7 @@ func (a *applier) choose(w way) {
 // it needs, and the way that takes the least scratch space, and then the least memory,
 // of those for which there is enough memory: what is produced late takes memory
 // beside what compresses the target.
-func rehearse(d *Diff, in *info, source *io.SectionReader, opts ApplyOptions) (best Need, chosen way, err error) {
+func rehearse(d *pamz.Diff, in *info, source *io.SectionReader, opts Options) (best Need, chosen way, err error) {
 	found := false
 	for _, w := range ways {
 		if w.lazy && opts.Strict {
@@ -112,9 +114,9 @@ const previewSize = 4 << 20
 // preview decodes the delta inside it, which is not inline, in a rehearsal. Where that
 // cannot be done without the source, or with little memory, the cause of the error is
 // errNotThere.
-func (s *scope) preview(it *Item) (*Diff, error) {
-	v := viewer{work: min(s.work, viewWork), items: s.items, size: previewSize}
-	d, err := v.nested(s.diff, it)
+func (s *scope) preview(it *pamz.Item) (*pamz.Diff, error) {
+	v := Viewer{work: min(s.work, viewWork), items: s.items, size: previewSize}
+	d, err := v.Nested(s.diff, it)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotThere, err)
 	}
@@ -160,14 +162,14 @@ type piece struct {
 
 // leaf is an item that pieces lie in.
 type leaf struct {
-	item  *Item
+	item  *pamz.Item
 	seen  int  // mentions of it in this source
 	uses  int  // mentions of its pieces in the delta that are not done
 	owned bool // it is mentioned nowhere else
 }
 
 // newSupply makes d's source out of an item of s.
-func (s *scope) newSupply(source *Item, d *Diff) (*supply, error) {
+func (s *scope) newSupply(source *pamz.Item, d *pamz.Diff) (*supply, error) {
 	u := &supply{s: s, chain: chain{starts: []int64{0}}, leaves: map[stageKey]*leaf{}}
 	if err := u.add(source, 0, source.Length); err != nil {
 		return nil, err
@@ -175,8 +177,8 @@ func (s *scope) newSupply(source *Item, d *Diff) (*supply, error) {
 	for k, l := range u.leaves {
 		l.owned = s.mentions[k] == l.seen
 	}
-	err := d.walk(func(_ int, it *Item) error {
-		if r := it.Recipe; r.Op == OpCopySource {
+	err := d.Walk(func(_ int, it *pamz.Item) error {
+		if r := it.Recipe; r.Op == pamz.OpCopySource {
 			return u.each(int64(r.Params[0].Number), it.Length, func(p *piece) error {
 				p.leaf.uses++
 				return nil
@@ -188,17 +190,17 @@ func (s *scope) newSupply(source *Item, d *Diff) (*supply, error) {
 }
 
 // add appends n bytes of it to the chain.
-func (u *supply) add(it *Item, from, n int64) error {
+func (u *supply) add(it *pamz.Item, from, n int64) error {
 	if n == 0 {
 		return nil
 	}
 	r := it.Recipe
 	switch {
-	case r.Op == OpRegion:
+	case r.Op == pamz.OpRegion:
 		return u.add(r.Params[0].Item, from+int64(r.Params[1].Number), n)
-	case r.Op == OpCopy && !r.fromTarget():
+	case r.Op == pamz.OpCopy && !r.FromTarget():
 		return u.add(r.Params[0].Item, from, n)
-	case r.Op == OpConcatenation:
+	case r.Op == pamz.OpConcatenation:
 		at := int64(0)
 		for _, p := range r.Params {
 			end := at + p.Item.Length
@@ -212,7 +214,7 @@ func (u *supply) add(it *Item, from, n int64) error {
 		return nil
 	}
 	part := io.ReaderAt(notThere{})
-	if it.staged() {
+	if it.Sequential() {
 		k := u.s.stageKey(it)
 		l := u.leaves[k]
 		if l == nil {
@@ -287,7 +289,7 @@ func (u *supply) done(off, n int64) error {
 }
 
 // step runs make, which produces it, with all that it takes from the source there.
-func (s *scope) step(it *Item, make func() error) error {
+func (s *scope) step(it *pamz.Item, make func() error) error {
 	if s.supply == nil {
 		return make()
 	}
@@ -300,32 +302,22 @@ func (s *scope) step(it *Item, make func() error) error {
 	return s.fromSource(it, true, s.supply.done)
 }
 
-// passes reports whether the recipe's items are written where its result is, and
-// not read at random.
-func (r *Recipe) passes() bool {
-	switch r.Op {
-	case OpConcatenation, OpCopy, OpZstdCompression, OpZlibCompression:
-		return true
-	}
-	return false
-}
-
 // fromSource calls f for what producing it takes from the source, without what is taken
 // by items that are staged on the way: they have steps of their own. It is written,
 // or only read.
-func (s *scope) fromSource(it *Item, written bool, f func(off, n int64) error) error {
+func (s *scope) fromSource(it *pamz.Item, written bool, f func(off, n int64) error) error {
 	r := it.Recipe
 	switch {
-	case it.Length == 0 || r.fromTarget():
+	case it.Length == 0 || r.FromTarget():
 		return nil
-	case r.Op == OpCopySource:
+	case r.Op == pamz.OpCopySource:
 		return f(int64(r.Params[0].Number), it.Length)
-	case it.staged() && !written:
+	case it.Sequential() && !written:
 		return nil
 	}
 	for _, p := range r.Params {
 		if p.Item != nil {
-			if err := s.fromSource(p.Item, written && r.passes(), f); err != nil {
+			if err := s.fromSource(p.Item, written && r.Passes(), f); err != nil {
 				return err
 			}
 		}
