@@ -24,6 +24,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/member"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
 	"swudelta/internal/progress"
@@ -125,8 +126,7 @@ func run(c *tool.Context) error {
 				return err
 			}
 			return hint(d.Apply(w, source, source.Size(), native.ApplyOptions{
-				Zstd:      func() (*codec.Zstd, error) { return zstdflag.Open(c) },
-				Zlib:      func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+				Libraries: member.Libraries{Zstd: func() (*codec.Zstd, error) { return zstdflag.Open(c) }},
 				Scratch:   c.Scratch,
 				Memory:    c.Size("memory"),
 				SourceSum: sum,

@@ -37,10 +37,13 @@ var app = &tool.Command{
 SOURCE and TARGET are SWUs, images, or any files; one of them may be standard
 input. The members of SWUs are compared one by one, without their compression:
 in SOURCE gzip and zstd are undone, in TARGET the compression that the device can
-redo (zstd under profile 1.0, gzip under 3.0, both under native), if it is the
-canonical form that zrecompress writes. The delta is a PAMZ file for the profile of
-the device, or, with --device native, a smaller one of our own format, which only devices
-with our library apply.
+redo (zstd under profile 1.0, gzip under 3.0), if it is the canonical form that
+zrecompress writes. The delta is a PAMZ file for the profile of the device.
+
+With --device native it is a smaller one of our own format, which only devices with
+our library apply. Compressed files are undone wherever they are in the images, and
+redone by the device with the bytes that they had, in whatever way they were made.
+
 It is written only after it was applied in memory and gave TARGET, and only if
 it is smaller than TARGET.
 

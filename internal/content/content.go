@@ -7,7 +7,8 @@
 // is one way to look at a member: as it is stored, or opened, which is without
 // the compression of the streams in it. Of a member of the source both views
 // are of use. Of a member of the target the opened view is, if the device can
-// compress it again with the same bytes; else the stored one.
+// compress it again with the same bytes; else the stored one. A device that opens
+// compressed members itself, wherever they are, gets views with trees of them.
 //
 // Nothing of a device is known here but what Options say.
 package content
@@ -19,6 +20,7 @@ import (
 
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/member"
 	"swudelta/internal/swu"
 )
 
@@ -95,13 +97,19 @@ type View struct {
 	Zeros  []Range // long runs of zeros in Data, sorted: they need not be read
 	// Closed says why compressed data is in Data as it is stored. "": it is not.
 	Closed string
+	// Segments make a member of the target of Data, which lies in them end to end. Only Trees
+	// sets them.
+	Segments []Segment
+	// Images are what in Data may have a layout.
+	Images []Image
 }
 
 // Part is a range of a member that is stored as it is or is one stream.
 type Part struct {
-	Range            // in the file
+	Range            // in the file, or in the content of In
 	Kind  codec.Kind // the compression that was undone; KindPlain: none
 	Size  int64      // of the content, in bytes
+	In    *Opened    // a compressed member that was opened; only Trees opens any
 }
 
 // Opened reports whether any compression was undone.
@@ -151,6 +159,10 @@ type Options struct {
 	// Compressors are the device's own, by kind: a stream of the target is opened only
 	// if that gives the stored bytes again.
 	Compressors map[codec.Kind]func(io.Writer) (io.WriteCloser, error)
+	// Libraries are those that Trees closes compressed members with.
+	Libraries *member.Libraries
+	// Workers is how many members Trees closes at a time.
+	Workers int
 	// Note receives what the user should know about the inputs.
 	Note func(string)
 }
@@ -162,7 +174,8 @@ func (o *Options) load(m *Member, r io.Reader, parts ...Part) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{Member: m, Parts: parts, Data: data, Zeros: z.runs()}, nil
+	whole := Image{data, []Place{{Len: int64(len(data))}}}
+	return &View{Member: m, Parts: parts, Data: data, Zeros: z.runs(), Images: []Image{whole}}, nil
 }
 
 // Stored returns the view of a member as it is stored.

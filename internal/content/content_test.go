@@ -22,7 +22,7 @@ func gzipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-func member(data []byte) *Member {
+func fileMember(data []byte) *Member {
 	in := Input{bytes.NewReader(data), int64(len(data))}
 	return &Member{Name: "m", Range: Range{0, in.Size}, In: in}
 }
@@ -81,7 +81,7 @@ func TestOpened(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var notes []string
-			m := member(c.data)
+			m := fileMember(c.data)
 			v, err := options(&notes).Opened(m)
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +108,7 @@ func TestZeros(t *testing.T) {
 	data := make([]byte, 10*k+100)
 	data[0], data[4*k-1], data[10*k] = 1, 1, 1
 	var notes []string
-	v, err := options(&notes).Stored(member(data))
+	v, err := options(&notes).Stored(fileMember(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func FuzzOpened(f *testing.F) {
 		o := options(&notes)
 		o.MaxWindow = 1 << 20
 		o.Load = func(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, 1<<24)) }
-		m := member(data)
+		m := fileMember(data)
 		v, err := o.Opened(m)
 		if err != nil {
 			t.Fatal(err)

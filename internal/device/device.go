@@ -20,6 +20,7 @@ import (
 	"swudelta/internal/content"
 	"swudelta/internal/digest"
 	"swudelta/internal/match"
+	"swudelta/internal/member"
 	"swudelta/internal/progress"
 )
 
@@ -45,6 +46,9 @@ type Device interface {
 type Codecs struct {
 	MaxWindow   int64 // of zstd frames, in bytes
 	Compressors map[codec.Kind]func(io.Writer) (io.WriteCloser, error)
+	// Libraries are those with which a device closes compressed members wherever they are in the
+	// target: it opens those of the source, too. nil: it does not.
+	Libraries *member.Libraries
 }
 
 // Cost is what applying a delta takes on the device, in bytes.
@@ -77,5 +81,7 @@ type Member struct {
 	Image   *match.Image
 	Parts   []content.Part // of the source: the old side of Image, end to end
 	Kind    codec.Kind     // compression that makes the member of Image's content
-	Content digest.SHA256  // digest of that content
+	// Segments make the member of Image's content, if the device opens compressed members.
+	Segments []content.Segment
+	Content  digest.SHA256 // digest of that content
 }

@@ -21,6 +21,7 @@ import (
 
 	"swudelta/internal/apply"
 	"swudelta/internal/codec"
+	"swudelta/internal/member"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
 )
@@ -138,7 +139,7 @@ func open(delta io.ReaderAt, size int64) (func(w io.Writer, old io.ReaderAt, old
 	if native.IsDelta(delta) {
 		d, err := native.Open(delta, size)
 		return func(w io.Writer, old io.ReaderAt, oldSize int64) error {
-			return d.Apply(w, old, oldSize, native.ApplyOptions{Zstd: openZstd, Zlib: openZlib, Scratch: scratch})
+			return d.Apply(w, old, oldSize, native.ApplyOptions{Libraries: member.Libraries{Zstd: openZstd}, Scratch: scratch})
 		}, err
 	}
 	d, err := pamz.Decode(delta, size)

@@ -145,7 +145,7 @@ func TestCodes(t *testing.T) {
 		{"other target hash", source, variant("hash", func(b []byte) []byte { b[30] ^= 1; return b }), 30009, ""},
 		{"of a later version", own("source"), write(t, filepath.Join(dir, "newer"), newer), 60000, "for a newer version of the library"},
 		{"own format, cut", own("source"), write(t, filepath.Join(dir, "cut2"), cut), 20000, "the end of the file"},
-		{"own format, damaged", own("source"), write(t, filepath.Join(dir, "damaged"), damaged), 30009, "section stored: wrong digest"},
+		{"own format, damaged", own("source"), write(t, filepath.Join(dir, "damaged"), damaged), 30009, "section closing: wrong digest"},
 		{"own format, source of another length", own("target"), own("delta"), 31100, "want 2177"},
 		{"source of another length", vector("basic.source"), diff, 31100, ""},
 		{"source of other content", write(t, filepath.Join(dir, "changed"), changed), diff, 30009, ""},

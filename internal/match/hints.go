@@ -36,6 +36,30 @@ func (o Object) Moved(n int) Object {
 	return Object{o.name, pieces}
 }
 
+// Place says where a run of an image is in a Side: n bytes at From are at At.
+type Place struct{ From, At, Len int }
+
+// Placed returns objects of an image with their offsets in a Side, as far as they are in there. Places
+// are sorted by From.
+func Placed(objects []Object, places []Place) []Object {
+	var out []Object
+	for _, o := range objects {
+		moved := Object{name: o.name}
+		for _, e := range o.pieces {
+			i, _ := slices.BinarySearchFunc(places, e.at, func(p Place, at int) int { return cmp.Compare(p.From+p.Len, at+1) })
+			for ; i < len(places) && places[i].From < e.at+e.n; i++ {
+				p := places[i]
+				from, to := max(e.at, p.From), min(e.at+e.n, p.From+p.Len)
+				moved.pieces = append(moved.pieces, extent{e.logical + from - e.at, p.At + from - p.From, to - from})
+			}
+		}
+		if len(moved.pieces) > 0 {
+			out = append(out, moved)
+		}
+	}
+	return out
+}
+
 // Objects returns what a layout names, with offsets moved by base. It leaves
 // out what goes beyond limit bytes.
 func Objects(l *layout.Layout, base, limit int) []Object {

@@ -26,16 +26,18 @@ type Member struct {
 	// CloseParams make the stored bytes of Content again, if Closed.
 	CloseParams []byte
 	Closed      bool
+	Reason      string // why it cannot be closed
 }
 
 // End is the offset behind the member.
 func (m *Member) End() int64 { return m.Off + m.Len }
 
 // Close finds out how the member, which was found in b, is closed again. The error is
-// ErrUnclosable if it cannot be.
+// ErrUnclosable if it cannot be, and then m.Reason says why.
 func (m *Member) Close(b []byte, libs *Libraries) error {
 	params, err := formats[m.Number].Analyse(b[m.Off:m.End()], m.Content, libs)
 	if err != nil {
+		m.Reason = err.Error()
 		return err
 	}
 	m.CloseParams, m.Closed = params, true

@@ -13,10 +13,10 @@ import (
 	"sort"
 	"syscall"
 
-	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/displace"
 	"swudelta/internal/fault"
+	"swudelta/internal/member"
 	"swudelta/internal/mix"
 )
 
@@ -31,9 +31,8 @@ const DefaultMemory = 256 << 20
 
 // ApplyOptions says what Apply may use.
 type ApplyOptions struct {
-	Zstd    func() (*codec.Zstd, error) // called for the first CloseZstd; nil: that is an error
-	Zlib    func() (*codec.Zlib, error) // called for the first CloseGzip; nil: that is an error
-	Scratch func() (*os.File, error)    // called when scratch space is needed; nil: that is an error
+	Libraries member.Libraries         // to close members with
+	Scratch   func() (*os.File, error) // called when scratch space is needed; nil: that is an error
 
 	// Memory bounds what models, operations and codecs take, in bytes. Default:
 	// DefaultMemory.
@@ -84,6 +83,9 @@ func (a *applier) close() {
 }
 
 func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) error {
+	if err := a.verify(); err != nil {
+		return err
+	}
 	need, err := a.need()
 	if err != nil {
 		return err
@@ -93,9 +95,6 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	need.Scratch = max(need.Scratch, a.Need.Scratch)
 	if limit := cmp.Or(a.opts.Memory, DefaultMemory); need.Memory > limit {
 		return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrMemory, (need.Memory+1023)>>10, limit>>10)
-	}
-	if err := a.verify(); err != nil {
-		return err
 	}
 	if err := a.checkSource(source, sourceSize); err != nil {
 		return fmt.Errorf("source: %w", err)
@@ -178,17 +177,16 @@ func (d *Delta) models() (slots, window int, err error) {
 	return int(b[0]), int(b[1]), nil
 }
 
-// Memory that applying takes whatever the delta is, and for compressors, in bytes.
-const (
-	plainMemory   = 1 << 20
-	zstdMemory    = 16 << 20 // of a compressor at a level up to 9; more at higher ones
-	zstdMemoryTop = 96 << 20
-	gzipMemory    = 1 << 20
-)
+// plainMemory is what applying takes whatever the delta is, in bytes.
+const plainMemory = 1 << 20
 
 // need computes what applying needs.
 func (d *Delta) need() (Need, error) {
-	n := Need{Memory: plainMemory + segmentMemory(d.New)}
+	closing, entries, err := d.segmentMemory(d.New)
+	if err != nil {
+		return Need{}, err
+	}
+	n := Need{Memory: plainMemory + closing + entryMemory*(entries+int64(len(d.Old)))}
 	count, _, err := d.countOps()
 	if err != nil {
 		return n, err
@@ -215,36 +213,46 @@ func (d *Delta) need() (Need, error) {
 		}
 		models += planMemory*plan + 24*min(count*2, displace.MaxPieces) + 1<<20 + literalMemory(planSlots, planWindow)
 	}
-	widest := int64(0)
-	for _, s := range d.Old {
-		if s.Opener == OpenStored {
+	opening := int64(0)
+	for i, s := range d.Old {
+		if s.Format == member.Stored {
 			continue
 		}
-		n.Scratch += s.Size
-		widest = max(widest, s.Window)
+		if n.Scratch += s.Size; n.Scratch > MaxSize {
+			return n, fault.Dataf("too much scratch space")
+		}
+		memory, err := s.format().OpenMemory(s.Params)
+		if err != nil {
+			return n, fmt.Errorf("stream %d: %w", i, err)
+		}
+		opening = max(opening, memory)
 	}
-	if n.Scratch > MaxSize {
-		return n, fault.Dataf("%d bytes of scratch space", n.Scratch)
-	}
-	// Decompressors are done before the models are made.
-	n.Memory += max(models, widest)
+	// All is opened before the models are made.
+	n.Memory += max(models, opening)
 	return n, nil
 }
 
-func segmentMemory(list []Segment) (most int64) {
-	for _, s := range list {
-		n := segmentMemory(s.Parts)
-		switch {
-		case s.Closer == CloseGzip:
-			n += gzipMemory
-		case s.Closer == CloseZstd && s.Level > 9:
-			n += zstdMemoryTop
-		case s.Closer == CloseZstd:
-			n += zstdMemory
+// segmentMemory returns the most that closing takes at a time, and the number of segments.
+func (d *Delta) segmentMemory(list []Segment) (most, entries int64, err error) {
+	for i, s := range list {
+		if entries++; s.Format == member.Stored {
+			continue
 		}
-		most = max(most, n)
+		params, err := d.read(s.params.offset, s.params.Length)
+		if err != nil {
+			return 0, 0, err
+		}
+		n, err := s.format().CloseMemory(params)
+		if err != nil {
+			return 0, 0, fmt.Errorf("segment %d: %w", i, err)
+		}
+		inner, count, err := d.segmentMemory(s.Parts)
+		if err != nil {
+			return 0, 0, err
+		}
+		most, entries = max(most, n+s.params.Length+pipeMemory+inner), entries+count
 	}
-	return most
+	return most, entries, nil
 }
 
 // stage makes the old side readable: what has to be decompressed goes into scratch
@@ -269,7 +277,7 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 	at := int64(0)
 	for i, s := range a.Old {
 		r := io.NewSectionReader(content[s.Parent], s.Offset, s.Length)
-		if s.Opener != OpenStored {
+		if s.Format != member.Stored {
 			if err := a.unpack(s, r, at); err != nil {
 				return fmt.Errorf("stream %d: %w", i, err)
 			}
@@ -297,15 +305,9 @@ func statFree(f *os.File) (int64, bool) {
 	return int64(fs.Bavail) * int64(fs.Bsize), true
 }
 
-// unpack decompresses a stream into scratch space.
+// unpack opens a stream into scratch space.
 func (a *applier) unpack(s Stream, r io.Reader, at int64) error {
-	var z io.ReadCloser
-	var err error
-	if s.Opener == OpenGzip {
-		z, err = codec.NewGzipReader(r, false)
-	} else {
-		z, err = codec.NewZstdReader(r, max(s.Window, 1<<10))
-	}
+	z, err := s.format().Open(r, s.Params)
 	if err != nil {
 		return err
 	}
@@ -347,74 +349,6 @@ func (a *applier) openModels() error {
 	a.stored = bufio.NewReaderSize(a.reader(TypeStored), 64<<10)
 	a.buf = make([]byte, stretchSize)
 	return nil
-}
-
-// segments writes segments to w.
-func (a *applier) segments(w io.Writer, list []Segment) error {
-	for i, s := range list {
-		var err error
-		if s.Closer == ClosePlain {
-			err = a.produce(w, s.Length)
-		} else {
-			err = a.closed(w, s)
-		}
-		if err != nil {
-			return fmt.Errorf("segment %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-// counter counts what goes through it, and takes no more than left bytes.
-type counter struct {
-	w    io.Writer
-	left int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	if int64(len(b)) > c.left {
-		return 0, fault.Dataf("compressing makes more bytes than stated: another version of the library made the target")
-	}
-	c.left -= int64(len(b))
-	return c.w.Write(b)
-}
-
-// closed writes a compressed segment to w.
-func (a *applier) closed(w io.Writer, s Segment) error {
-	c := &counter{w, s.Length}
-	z, err := a.compressor(c, s)
-	if err != nil {
-		return err
-	}
-	err = a.segments(z, s.Parts)
-	if closeErr := z.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil && c.left > 0 {
-		err = fault.Dataf("compressing makes %d bytes fewer than stated: another version of the library made the target", c.left)
-	}
-	return err
-}
-
-func (a *applier) compressor(w io.Writer, s Segment) (io.WriteCloser, error) {
-	if s.Closer == CloseGzip {
-		if a.opts.Zlib == nil {
-			return nil, errors.New("no zlib to compress with")
-		}
-		z, err := a.opts.Zlib()
-		if err != nil {
-			return nil, err
-		}
-		return z.NewCanonicalWriter(w)
-	}
-	if a.opts.Zstd == nil {
-		return nil, errors.New("no libzstd to compress with")
-	}
-	z, err := a.opts.Zstd()
-	if err != nil {
-		return nil, err
-	}
-	return z.NewCanonicalWriter(w, s.Level)
 }
 
 // produce writes the next n bytes of the new side to w.

@@ -6,68 +6,52 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
+	"swudelta/internal/member"
 )
 
-// Opener is how a stream of the old side is made.
-type Opener uint8
-
-// Openers.
-const (
-	OpenStored Opener = iota // as it is
-	OpenGzip                 // one member of gzip, decompressed
-	OpenZstd                 // one or more frames of zstd, decompressed
-	openers
-)
-
-// Stream is old content: a range of the source, or of another stream, as it is or decompressed.
+// Stream is old content: a range of the source, or of another stream, as it is or opened.
 type Stream struct {
-	Opener Opener
-	Parent int   // 0: the source; n: the stream before with the number n-1
-	Offset int64 // of the range
-	Length int64 // of the range
-	Size   int64 // of the content
-	// Window is of OpenZstd: the widest window of its frames, in bytes.
-	Window int64
+	Format member.Number // Stored: as it is
+	Params []byte        // with which Format opens the range
+	Parent int           // 0: the source; n: the stream before with the number n-1
+	Offset int64         // of the range
+	Length int64         // of the range
+	Size   int64         // of the content
 	// Hidden streams are only there for others; the content of the others, end to end, is
 	// the old side.
 	Hidden bool
 }
 
-// Closer is how a segment of the target is made from what it consists of.
-type Closer uint8
-
-// Closers.
-const (
-	ClosePlain Closer = iota // content of the new side, as it is
-	CloseZstd                // compressed as the canonical form of profile 1.0 is
-	CloseGzip                // compressed as the canonical form of profile 3.0 is
-	closers
-)
-
-// Segment is a piece of the target: the next Length bytes of the new side, or what
-// compressing other segments, end to end, makes.
+// Segment is a piece of the target: the next Length bytes of the new side, or the member that
+// other segments, end to end, are the content of.
 type Segment struct {
-	Closer Closer
-	Length int64 // of what it makes, in bytes
-	Level  int   // of CloseZstd
+	Format member.Number // Stored: content of the new side, as it is
+	Length int64         // of what it makes, in bytes
 	Parts  []Segment
+
+	// Params are those with which Format closes the content. They lie in a section of their own, and are
+	// not in a delta that was opened.
+	Params []byte
+	params Section // where they are
 }
 
 const (
-	maxStreams  = 4096
-	maxSegments = 1 << 16
+	maxStreams  = 1 << 16
+	maxSegments = 1 << 17
 	maxDepth    = 8
-	maxContent  = 4 << 20 // of the content section, in bytes
-	maxParams   = 64
-	maxLevel    = 22
+	maxContent  = 4 << 20  // of the content section, in bytes
+	maxClosing  = 64 << 20 // of the parameters of a segment, in bytes
+	maxParams   = 64       // of what a stream or segment states in the content section
+
+	// entryMemory is what a stream or segment takes while a delta is applied, in bytes.
+	entryMemory = 256
 )
 
 // appendContent appends the content section: numbers without sign in base 128, low digits
 // first, each byte but the last with its top bit set (unsigned LEB128). A stream and a segment
-// begin with their type and the length of what follows of their own.
+// begin with their format and the length of what follows of their own.
 func (d *Delta) appendContent(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(d.Old)))
 	for _, s := range d.Old {
@@ -79,11 +63,8 @@ func (d *Delta) appendContent(b []byte) []byte {
 		if s.Hidden {
 			hidden = 1
 		}
-		p = append(p, hidden)
-		if s.Opener == OpenZstd {
-			p = binary.AppendUvarint(p, uint64(s.Window))
-		}
-		b = append(b, byte(s.Opener))
+		p = append(append(p, hidden), s.Params...)
+		b = binary.AppendUvarint(b, uint64(s.Format))
 		b = binary.AppendUvarint(b, uint64(len(p)))
 		b = append(b, p...)
 	}
@@ -94,15 +75,24 @@ func appendSegments(b []byte, list []Segment) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, s := range list {
 		p := binary.AppendUvarint(nil, uint64(s.Length))
-		if s.Closer == CloseZstd {
-			p = binary.AppendUvarint(p, uint64(s.Level))
+		if s.Format != member.Stored {
+			p = binary.AppendUvarint(p, uint64(len(s.Params)))
 		}
-		b = append(b, byte(s.Closer))
+		b = binary.AppendUvarint(b, uint64(s.Format))
 		b = binary.AppendUvarint(b, uint64(len(p)))
 		b = append(b, p...)
-		if s.Closer != ClosePlain {
+		if s.Format != member.Stored {
 			b = appendSegments(b, s.Parts)
 		}
+	}
+	return b
+}
+
+// appendClosing appends the section of parameters with which segments are closed: those of a
+// segment before those of its parts.
+func appendClosing(b []byte, list []Segment) []byte {
+	for _, s := range list {
+		b = appendClosing(append(b, s.Params...), s.Parts)
 	}
 	return b
 }
@@ -120,7 +110,7 @@ func (d *Delta) openContent() error {
 	if digest.Sum(b) != s.SHA256 && s.Length > 0 {
 		return &Error{codeHash, fault.Dataf("section %v: wrong digest: it is damaged", s.Type)}
 	}
-	p := &parser{b: b, base: s.offset, left: maxSegments}
+	p := &parser{b: b, base: s.offset, left: maxSegments, closing: d.section(TypeClosing)}
 	if err := p.content(d); err != nil {
 		return fmt.Errorf("section %v: %w", s.Type, err)
 	}
@@ -135,6 +125,9 @@ type parser struct {
 	base int64 // offset of b in the file
 	left int   // segments that may still come
 	err  error
+
+	// closing is what is left of the section with that name.
+	closing Section
 }
 
 func (p *parser) fail(format string, args ...any) {
@@ -161,38 +154,51 @@ func (p *parser) number(most int64) int64 {
 	return int64(v)
 }
 
-// params reads the type of something, and calls f for what it has of its own.
-func (p *parser) params(known int, what string, f func(q *parser, kind int)) {
+// params reads the format of something, and calls f for what it states of its own: all of it, or
+// there is more than this version knows.
+func (p *parser) params(what string, f func(q *parser, n member.Number)) {
 	kind := p.number(255)
 	n := p.number(maxParams)
+	format := member.Number(kind)
+	_, known := member.Lookup(format)
 	switch {
 	case p.err != nil:
 		return
-	case kind >= int64(known):
-		p.err = newer("%s type %d", what, kind)
+	case !known && format != member.Stored:
+		p.err = newer("%s of format %d", what, kind)
 		return
 	case n > int64(len(p.b)-p.at):
 		p.fail("%s cut short", what)
 		return
 	}
 	q := &parser{b: p.b[:p.at+int(n)], at: p.at, base: p.base}
-	if f(q, int(kind)); q.err == nil && q.at < len(q.b) {
-		q.err = newer("%s type %d with more parameters", what, kind)
+	if f(q, format); q.err == nil && q.at < len(q.b) {
+		q.err = newer("%s of format %d with more parameters", what, kind)
 	}
 	p.at, p.err = q.at, q.err
+}
+
+// rest returns all that is left.
+func (p *parser) rest() []byte {
+	if p.err != nil {
+		return nil
+	}
+	b := p.b[p.at:]
+	p.at = len(p.b)
+	return b
 }
 
 func (p *parser) content(d *Delta) error {
 	n := p.number(maxStreams)
 	for i := range int(n) {
 		s := Stream{}
-		p.params(int(openers), "stream", func(q *parser, kind int) {
-			s.Opener = Opener(kind)
+		p.params("stream", func(q *parser, n member.Number) {
+			s.Format = n
 			s.Parent = int(q.number(int64(i)))
 			s.Offset, s.Length, s.Size = q.number(MaxSize), q.number(MaxSize), q.number(MaxSize)
 			s.Hidden = q.number(1) == 1
-			if s.Opener == OpenZstd {
-				s.Window = q.number(codec.MaxWindow)
+			if n != member.Stored {
+				s.Params = q.rest()
 			}
 		})
 		if p.err != nil {
@@ -205,7 +211,7 @@ func (p *parser) content(d *Delta) error {
 		switch {
 		case s.Length > limit || s.Offset > limit-s.Length:
 			p.fail("stream %d is a range behind the end of what it is a part of", i)
-		case s.Opener == OpenStored && s.Size != s.Length:
+		case s.Format == member.Stored && s.Size != s.Length:
 			p.fail("stream %d has %d bytes of %d", i, s.Size, s.Length)
 		}
 		d.Old = append(d.Old, s)
@@ -215,11 +221,14 @@ func (p *parser) content(d *Delta) error {
 	}
 	var sum int64
 	d.New, sum = p.segments(0)
-	if p.err == nil && p.at < len(p.b) {
+	switch {
+	case p.err != nil:
+	case p.at < len(p.b):
 		p.fail("%d bytes behind the content", len(p.b)-p.at)
-	}
-	if p.err == nil && sum != d.TargetLength {
+	case sum != d.TargetLength:
 		p.fail("segments of %d bytes for a target of %d", sum, d.TargetLength)
+	case p.closing.Length > 0:
+		p.fail("%d bytes are left over in section %v", p.closing.Length, TypeClosing)
 	}
 	return p.err
 }
@@ -235,14 +244,16 @@ func (p *parser) segments(depth int) (list []Segment, sum int64) {
 			p.fail("more than %d segments", maxSegments)
 		}
 		s := Segment{}
-		p.params(int(closers), "segment", func(q *parser, kind int) {
-			s.Closer = Closer(kind)
+		size := int64(0) // of the parameters
+		p.params("segment", func(q *parser, n member.Number) {
+			s.Format = n
 			s.Length = q.number(MaxSize)
-			if s.Closer == CloseZstd {
-				s.Level = int(q.number(maxLevel))
+			if n != member.Stored {
+				size = q.number(maxClosing)
 			}
 		})
-		if p.err == nil && s.Closer != ClosePlain {
+		if p.err == nil && s.Format != member.Stored {
+			s.params = p.take(size)
 			s.Parts, _ = p.segments(depth + 1)
 		}
 		if p.err != nil {
@@ -254,6 +265,18 @@ func (p *parser) segments(depth int) (list []Segment, sum int64) {
 		}
 	}
 	return list, sum
+}
+
+// take returns where the next n bytes of the section of closing parameters are.
+func (p *parser) take(n int64) Section {
+	if n > p.closing.Length {
+		p.fail("section %v ends early", TypeClosing)
+		return Section{}
+	}
+	out := Section{Type: TypeClosing, Length: n, offset: p.closing.offset}
+	p.closing.offset += n
+	p.closing.Length -= n
+	return out
 }
 
 // oldSize is the length of the old side.
@@ -271,7 +294,7 @@ func (d *Delta) newSize() int64 { return contentSize(d.New) }
 
 func contentSize(list []Segment) (n int64) {
 	for _, s := range list {
-		if s.Closer == ClosePlain {
+		if s.Format == member.Stored {
 			n += s.Length
 		} else {
 			n += contentSize(s.Parts)

@@ -37,27 +37,23 @@ type SectionDescription struct {
 
 // StreamDescription is a stream of the old side.
 type StreamDescription struct {
-	Opener string `json:"opener"`
+	Format string `json:"format"` // "stored", or how it is opened
 	Parent int    `json:"parent"`
 	Offset int64  `json:"offset"`
 	Length int64  `json:"length"`
 	Size   int64  `json:"size"`
-	Window int64  `json:"window,omitempty"`
 	Hidden bool   `json:"hidden,omitempty"`
 }
 
 // SegmentDescription is a segment of the target.
 type SegmentDescription struct {
-	Closer string               `json:"closer"`
-	Length int64                `json:"length"`
-	Level  int                  `json:"level,omitempty"`
-	Parts  []SegmentDescription `json:"parts,omitempty"`
+	Format  string               `json:"format"`
+	Offset  int64                `json:"offset"` // in the target, or in the content that it is a part of
+	Length  int64                `json:"length"`
+	Content int64                `json:"content,omitempty"` // bytes of content, if it is closed
+	Closing int64                `json:"closing,omitempty"` // bytes of parameters to close it with
+	Parts   []SegmentDescription `json:"parts,omitempty"`
 }
-
-var (
-	openerNames = [openers]string{"stored", "gzip", "zstd"}
-	closerNames = [closers]string{"plain", "zstd", "gzip"}
-)
 
 // Describe returns the description. It verifies all sections.
 func (d *Delta) Describe() (*Description, error) {
@@ -79,15 +75,21 @@ func (d *Delta) Describe() (*Description, error) {
 		out.Sections = append(out.Sections, SectionDescription{s.Type.String(), s.offset, s.Length, s.SHA256})
 	}
 	for _, s := range d.Old {
-		out.Streams = append(out.Streams, StreamDescription{openerNames[s.Opener], s.Parent, s.Offset, s.Length, s.Size, s.Window, s.Hidden})
+		out.Streams = append(out.Streams, StreamDescription{s.Format.String(), s.Parent, s.Offset, s.Length, s.Size, s.Hidden})
 	}
 	out.Segments = describeSegments(d.New)
 	return out, nil
 }
 
 func describeSegments(list []Segment) (out []SegmentDescription) {
+	at := int64(0)
 	for _, s := range list {
-		out = append(out, SegmentDescription{closerNames[s.Closer], s.Length, s.Level, describeSegments(s.Parts)})
+		d := SegmentDescription{Format: s.Format.String(), Offset: at, Length: s.Length, Closing: s.params.Length, Parts: describeSegments(s.Parts)}
+		for _, p := range s.Parts {
+			d.Content += p.Length
+		}
+		out = append(out, d)
+		at += s.Length
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"swudelta/internal/digest"
 	"swudelta/internal/displace"
+	"swudelta/internal/member"
 	"swudelta/internal/mix"
 	"swudelta/internal/progress"
 )
@@ -95,10 +96,11 @@ func (e *encoder) encode() error {
 	e.add(TypeDifferences, differences)
 	e.add(TypeLiterals, literals)
 	e.add(TypeStored, stored)
+	e.add(TypeClosing, appendClosing(nil, d.New))
 	return e.assemble(d)
 }
 
-// assemble puts the file together. What applying needs is read off the file itself.
+// assemble puts the file together.
 func (e *encoder) assemble(d *Delta) error {
 	var body []byte
 	at := headSize + int64(len(e.sections))*sectionSize + sumSize
@@ -106,14 +108,17 @@ func (e *encoder) assemble(d *Delta) error {
 		d.Sections = append(d.Sections, Section{s.t, int64(len(s.data)), digest.Sum(s.data), at + int64(len(body))})
 		body = append(body, s.data...)
 	}
+	// What applying needs is read off the file as a device sees it, where it says 0 so far.
 	d.Size = at + int64(len(body))
-	d.file = bytes.NewReader(append(d.appendHeader(nil), body...))
-	need, err := d.need()
+	file := append(d.appendHeader(nil), body...)
+	opened, err := Open(bytes.NewReader(file), d.Size)
+	if err == nil {
+		d.Need, err = opened.need()
+	}
 	if err != nil {
 		return err
 	}
-	d.Need = need
-	e.file = append(d.appendHeader(nil), body...)
+	e.file = append(d.appendHeader(file[:0]), body...)
 	return nil
 }
 
@@ -250,7 +255,7 @@ func (e *encoder) differ() bool {
 // leafSizes appends the lengths of the plain segments.
 func leafSizes(list []Segment, out []int64) []int64 {
 	for _, s := range list {
-		if s.Closer == ClosePlain {
+		if s.Format == member.Stored {
 			out = append(out, s.Length)
 		} else {
 			out = leafSizes(s.Parts, out)

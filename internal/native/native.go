@@ -2,10 +2,11 @@
 
 // Package native encodes and applies deltas of the native profile: for devices that
 // run our own library in place of the stock delta processor. Its file is a container of
-// its own, which doc/format.md describes.
+// its own, which doc/native.md describes.
 //
-// A delta says what the old side is (ranges of the source, some of them
-// decompressed), and what the target consists of (content, some of it compressed again).
+// A delta says what the old side is (ranges of the source, and members of it that are
+// opened), and what the target consists of (content, some of it closed to members; package
+// member opens and closes).
 // All content of the target, end to end, is the new side. It is made by a list of
 // operations: copies from anywhere in the old side, of which some bytes differ, and
 // literals. What differs is coded by models of their own for differences, literals,
@@ -86,6 +87,7 @@ const (
 	TypeDifferences   Type = 4
 	TypeLiterals      Type = 5
 	TypeStored        Type = 6
+	TypeClosing       Type = 7 // parameters with which segments are closed
 )
 
 var typeNames = map[Type]string{
@@ -95,6 +97,7 @@ var typeNames = map[Type]string{
 	TypeDifferences:   "differences",
 	TypeLiterals:      "literals",
 	TypeStored:        "stored",
+	TypeClosing:       "closing",
 }
 
 func (t Type) String() string {

@@ -16,9 +16,9 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
+	"swudelta/internal/member"
 )
 
 // scene is a delta and what it is made from.
@@ -100,10 +100,7 @@ func scratchIn(t testing.TB) func() (*os.File, error) {
 }
 
 func options(t testing.TB) ApplyOptions {
-	return ApplyOptions{
-		Scratch: scratchIn(t),
-		Zlib:    func() (*codec.Zlib, error) { return codec.OpenZlib("") },
-	}
+	return ApplyOptions{Scratch: scratchIn(t)}
 }
 
 // apply opens and applies a delta.
@@ -143,17 +140,47 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The same delta comes out however its target is divided into segments, and whatever of the
-// source is compressed.
+// opened returns the stream that opens what stored begins with.
+func opened(t testing.TB, n member.Number, stored []byte) Stream {
+	t.Helper()
+	f, _ := member.Lookup(n)
+	found, ok := f.Find(stored)
+	if !ok {
+		t.Fatalf("%v is not found", n)
+	}
+	return Stream{Format: n, Params: found.Params, Offset: int64(found.At)}
+}
+
+// closed returns the segment that makes stored of content.
+func closed(t testing.TB, n member.Number, stored, content []byte, parts ...Segment) Segment {
+	t.Helper()
+	f, _ := member.Lookup(n)
+	params, err := f.Analyse(stored, content, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Segment{Format: n, Length: int64(len(stored)), Params: params, Parts: parts}
+}
+
+// gzipHeader is the length of the header that gzipped writes, in bytes.
+const gzipHeader = 10
+
+func gzipped(b []byte) []byte {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	z.Write(b)
+	z.Close()
+	return out.Bytes()
+}
+
+// A target is divided into segments, and members nest in them; some of the source is compressed.
 func TestStreamsAndSegments(t *testing.T) {
 	for seed := range uint64(20) {
 		s := randomScene(seed)
 		old, new := s.source, s.target
-		var gz, zs bytes.Buffer
+		var zs bytes.Buffer
 		a, b := len(old)/3, len(old)/2
-		z := gzip.NewWriter(&gz)
-		z.Write(old[a:b])
-		z.Close()
+		gz := gzipped(old[a:b])
 		e, err := zstd.NewWriter(&zs, zstd.WithWindowSize(1<<17))
 		if err != nil {
 			t.Fatal(err)
@@ -162,24 +189,33 @@ func TestStreamsAndSegments(t *testing.T) {
 		e.Close()
 		s.source = nil
 		add := func(st Stream, stored []byte) {
-			st.Offset, st.Length = int64(len(s.source)), int64(len(stored))
+			st.Offset += int64(len(s.source))
+			st.Length = int64(len(s.source)+len(stored)) - st.Offset
 			s.source = append(s.source, stored...)
 			s.source = append(s.source, "between"...)
 			s.in.Old = append(s.in.Old, st)
 		}
 		s.in.Old = nil
 		add(Stream{Size: int64(a)}, old[:a])
-		add(Stream{Opener: OpenGzip, Size: int64(b - a), Hidden: true}, gz.Bytes())
+		st := opened(t, member.Gzip, gz)
+		st.Size, st.Hidden = int64(b-a), true
+		add(st, gz)
 		s.in.Old = append(s.in.Old, Stream{Parent: 2, Length: int64(b - a), Size: int64(b - a)})
-		add(Stream{Opener: OpenZstd, Size: int64(len(old) - b), Window: 1 << 17}, zs.Bytes())
+		st = opened(t, member.Zstd, zs.Bytes())
+		st.Size = int64(len(old) - b)
+		add(st, zs.Bytes())
 
 		k := len(new) / 2
-		packed := canonicalGzip(t, new[k/2:k])
-		s.target = bytes.Join([][]byte{new[:k/2], packed, new[k:]}, nil)
+		inner := gzipped(new[k/3 : k/2])[gzipHeader:]
+		content := bytes.Join([][]byte{new[k/4 : k/3], inner, new[k/2 : k]}, nil)
+		outer := gzipped(content)[gzipHeader:]
+		s.target = bytes.Join([][]byte{new[:k/4], outer, new[k:]}, nil)
+		plain := func(from, to int) Segment { return Segment{Length: int64(to - from)} }
 		s.in.New = []Segment{
-			{Length: int64(k / 2)},
-			{Closer: CloseGzip, Length: int64(len(packed)), Parts: []Segment{{Length: int64(k - k/2)}}},
-			{Length: int64(len(new) - k)},
+			plain(0, k/4),
+			closed(t, member.Gzip, outer, content,
+				plain(k/4, k/3), closed(t, member.Gzip, inner, new[k/3:k/2], plain(k/3, k/2)), plain(k/2, k)),
+			plain(k, len(new)),
 		}
 		s.sums()
 		delta := s.encode(t)
@@ -199,11 +235,6 @@ func TestStreamsAndSegments(t *testing.T) {
 			t.Errorf("without scratch space: %v", err)
 		}
 		o = options(t)
-		o.Zlib = nil
-		if _, err := apply(delta, s.source, o); err == nil || !strings.Contains(err.Error(), "no zlib") {
-			t.Errorf("without zlib: %v", err)
-		}
-		o = options(t)
 		o.Memory = d.Need.Memory - 1
 		if got, err := apply(delta, s.source, o); !errors.Is(err, ErrMemory) || len(got) > 0 || fault.IsData(err) {
 			t.Errorf("with too little memory: %v and %d bytes", err, len(got))
@@ -217,21 +248,49 @@ func TestStreamsAndSegments(t *testing.T) {
 	}
 }
 
-func canonicalGzip(t testing.TB, b []byte) []byte {
-	z, err := codec.OpenZlib("")
-	if err != nil {
-		t.Skipf("no zlib: %v", err)
+// What closing makes is held against what is stated, and against the parameters.
+func TestClosingFails(t *testing.T) {
+	content := bytes.Repeat([]byte("content that is closed, "), 100)
+	stored := gzipped(content)[gzipHeader:]
+	whole := Segment{Length: int64(len(content))}
+	scene := func(change func(*Segment)) *scene {
+		s := &scene{source: content, target: stored}
+		s.in.Old = []Stream{{Length: whole.Length, Size: whole.Length}}
+		s.in.New = []Segment{closed(t, member.Gzip, stored, content, whole)}
+		s.in.Ops = []Op{{Copy, whole.Length, 0}}
+		s.in.OldSide, s.in.NewSide = content, content
+		s.sums()
+		change(&s.in.New[0])
+		if n := s.in.New[0].Length; n != int64(len(stored)) {
+			s.in.TargetLength = n
+		}
+		return s
 	}
-	var out bytes.Buffer
-	w, err := z.NewCanonicalWriter(&out)
-	if err != nil {
-		t.Fatal(err)
+	for name, c := range map[string]struct {
+		change func(*Segment)
+		want   string
+	}{
+		"nothing":    {func(*Segment) {}, ""},
+		"too short":  {func(s *Segment) { s.Length-- }, "more bytes than stated"},
+		"too long":   {func(s *Segment) { s.Length++ }, "1 bytes fewer than stated"},
+		"no library": {func(s *Segment) { s.Format, s.Params = member.Zstd, []byte{3} }, "no libzstd"},
+		"content left": {func(s *Segment) {
+			s.Params = closed(t, member.Gzip, gzipped(content[1:])[gzipHeader:], content[1:]).Params
+		}, ""},
+	} {
+		s := scene(c.change)
+		_, err := apply(s.encode(t), s.source, options(t))
+		switch {
+		case name == "nothing" && err == nil:
+		case name == "nothing" || err == nil || !strings.Contains(err.Error(), c.want):
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	w.Write(b)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+	// Parameters that no format takes are found when the delta is made.
+	s := scene(func(s *Segment) { s.Format, s.Params = member.Zstd, []byte{77} })
+	if _, err := Encode(&s.in); !fault.IsData(err) {
+		t.Errorf("level 77: %v", err)
 	}
-	return out.Bytes()
 }
 
 // Nothing is written for a source that is not the one.
@@ -294,15 +353,23 @@ func small(t testing.TB) *scene {
 	}
 	s.target = append(s.target, make([]byte, 100)...)
 	s.target = append(s.target, incompressible...)
-	var gz bytes.Buffer
-	z := gzip.NewWriter(&gz)
-	z.Write(old[1500:])
-	z.Close()
-	s.source = append(old[:1500:1500], gz.Bytes()...)
-	s.in.Old = []Stream{{Length: 1500, Size: 1500}, {Opener: OpenGzip, Offset: 1500, Length: int64(gz.Len()), Size: 1500}}
-	s.in.New = []Segment{{Length: 700}, {Length: int64(len(s.target) - 700)}}
+	gz := gzipped(old[1500:])
+	s.source = append(old[:1500:1500], gz...)
+	st := opened(t, member.Gzip, gz)
+	st.Offset, st.Length, st.Size = st.Offset+1500, int64(len(gz))-st.Offset, 1500
+	s.in.Old = []Stream{{Length: 1500, Size: 1500}, st}
 	s.in.Ops = []Op{{Copy, 2000, 100}, {Literal, literal, 0}, {Fill, 100, 0}, {Literal, 300, 0}}
 	s.in.OldSide, s.in.NewSide = old, s.target
+	// A member in a member.
+	inner := gzipped(s.target[900:1900])[gzipHeader:]
+	content := bytes.Join([][]byte{s.target[700:900], inner, s.target[1900:2100]}, nil)
+	outer := gzipped(content)[gzipHeader:]
+	s.in.New = []Segment{
+		{Length: 700},
+		closed(t, member.Gzip, outer, content, Segment{Length: 200}, closed(t, member.Gzip, inner, s.target[900:1900], Segment{Length: 1000}), Segment{Length: 200}),
+		{Length: int64(len(s.target) - 2100)},
+	}
+	s.target = bytes.Join([][]byte{s.target[:700], outer, s.target[2100:]}, nil)
 	s.sums()
 	return s
 }
@@ -342,7 +409,7 @@ func TestVector(t *testing.T) {
 	for _, s := range d.Sections {
 		types += fmt.Sprint(s.Type, " ")
 	}
-	if want := "content operations differences literals stored "; types != want {
+	if want := "content operations differences literals stored closing "; types != want {
 		t.Errorf("sections %s, want %s", types, want)
 	}
 }
@@ -484,20 +551,20 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 func TestNewer(t *testing.T) {
 	s := small(t)
 	delta := s.encode(t)
-	content := headSize + 5*sectionSize + int(sumSize)
+	content := headSize + 6*sectionSize + int(sumSize)
 	for name, change := range map[string]func(b []byte){
 		"version":              func(b []byte) { b[8] = 2 },
 		"flags":                func(b []byte) { b[10] = 1 },
 		"section type 99":      func(b []byte) { b[headSize+4*sectionSize] = 99 },
 		"flags 0x1 of section": func(b []byte) { b[headSize+4] = 1 },
-		"stream type 7":        func(b []byte) { b[content+1] = 7 },
-		"stream type 0 with":   func(b []byte) { b[content+2]--; b[content+8] = 0 },
-		"segment type 9":       func(b []byte) { copy(b[bytes.Index(b[content:], []byte{2, 0, 2, 188, 5})+content:], []byte{2, 9}) },
+		"stream of format 99":  func(b []byte) { b[content+1] = 99 },
+		"stream of format 0":   func(b []byte) { b[content+2]--; b[content+8] = 0 },
+		"segment of format 99": func(b []byte) { copy(b[bytes.Index(b[content:], []byte{3, 0, 2, 188, 5})+content:], []byte{3, 99}) },
 	} {
 		b := bytes.Clone(delta)
 		change(b)
 		_, err := apply(reseal(b), s.source, options(t))
-		if strings.HasSuffix(name, "with") { // cut parameters are damage
+		if strings.HasSuffix(name, "format 0") { // cut parameters are damage
 			if !fault.IsData(err) {
 				t.Errorf("%s: %v", name, err)
 			}

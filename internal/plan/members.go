@@ -65,30 +65,51 @@ func (m *maker) open() ([]*target, error) {
 	codecs := m.Device.Codecs()
 	m.opening = content.Options{
 		Load: m.Load, MaxWindow: codecs.MaxWindow, Compressors: codecs.Compressors,
+		Libraries: codecs.Libraries, Workers: m.Workers,
 		Note: func(s string) { m.notef("%s", s) },
 	}
-	o := &m.opening
-	var targets []*target
-	stored, changed := false, false // there are members that changed, and stored ones among them
+	var targets, changed []*target
 	for _, member := range list {
 		t := &target{Member: member}
 		targets = append(targets, t)
 		if t.same, err = unchanged(member, sources); err != nil {
 			return nil, err
 		}
-		if t.same != nil || member.Len < smallMember && member.Name != "" {
-			continue
+		if t.same == nil && (member.Len >= smallMember || member.Name == "") {
+			changed = append(changed, t)
 		}
-		if t.view, err = o.Target(member); err != nil {
+	}
+	if len(changed) == 0 {
+		return targets, nil
+	}
+	if codecs.Libraries != nil {
+		return targets, m.openTrees(sources, changed)
+	}
+	stored := false // there are changed members that are compared as they are stored
+	for _, t := range changed {
+		if t.view, err = m.opening.Target(t.Member); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.describe(), err)
 		}
-		changed = true
 		stored = stored || !t.view.Opened()
 	}
-	if changed {
-		m.candidates, err = m.openCandidates(sources, stored)
+	return targets, m.openCandidates(sources, stored)
+}
+
+// openTrees opens both sides for a device that opens compressed members itself.
+func (m *maker) openTrees(sources []*content.Member, changed []*target) error {
+	var list []*content.Member
+	for _, t := range changed {
+		list = append(list, t.Member)
 	}
-	return targets, err
+	old, new, err := m.opening.Trees(sources, list)
+	if err != nil {
+		return err
+	}
+	for i, t := range changed {
+		t.view = new[i]
+	}
+	m.setCandidates(old)
+	return nil
 }
 
 // unchanged returns a member of the source whose stored bytes are those of t: the one of
@@ -140,9 +161,8 @@ type candidate struct {
 }
 
 // openCandidates opens the members of the source: without their compression, and,
-// if stored, also as they are stored. Small members serve nobody but would make a second copy
-// of the large one, unless there is no large one.
-func (m *maker) openCandidates(sources []*content.Member, stored bool) ([]*candidate, error) {
+// if stored, also as they are stored.
+func (m *maker) openCandidates(sources []*content.Member, stored bool) error {
 	var views []*content.View
 	for _, s := range sources {
 		opened, err := m.opening.Opened(s)
@@ -159,24 +179,36 @@ func (m *maker) openCandidates(sources []*content.Member, stored bool) ([]*candi
 			if s.Name != "" {
 				err = fmt.Errorf("member %q: %w", s.Name, err)
 			}
-			return nil, fmt.Errorf("source: %w", err)
+			return fmt.Errorf("source: %w", err)
 		}
 	}
+	m.setCandidates(views)
+	return nil
+}
+
+// setCandidates makes views of the source candidates. Small ones serve nobody but would make a second
+// copy of the large one, unless there is no large one.
+func (m *maker) setCandidates(views []*content.View) {
 	if large := slices.DeleteFunc(slices.Clone(views), func(v *content.View) bool { return len(v.Data) < smallMember }); len(large) > 0 {
 		views = large
 	}
-	var out []*candidate
 	for _, v := range views {
 		side := m.side(v, m.SourceLayouts, "source")
 		side.Index = match.NewIndex(side.Data, side.Zeros)
-		out = append(out, &candidate{v, side})
+		m.candidates = append(m.candidates, &candidate{v, side})
 	}
-	return out, nil
 }
 
 // side returns a view as matching sees it, but for the index.
 func (m *maker) side(v *content.View, layouts map[string]*layout.Layout, name string) *match.Side {
-	s := &match.Side{Data: v.Data, Objects: match.Objects(m.opening.Layout(v, layouts, name), 0, len(v.Data))}
+	s := &match.Side{Data: v.Data}
+	for i, l := range m.opening.Layouts(v, layouts, name) {
+		var places []match.Place
+		for _, p := range v.Images[i].Places {
+			places = append(places, match.Place{From: int(p.From), At: int(p.At), Len: int(p.Len)})
+		}
+		s.Objects = append(s.Objects, match.Placed(match.Objects(l, 0, len(v.Images[i].Data)), places)...)
+	}
 	for _, z := range v.Zeros {
 		s.Zeros = append(s.Zeros, match.Range{Off: int(z.Off), Len: int(z.Len)})
 	}
@@ -228,6 +260,7 @@ func (m *maker) reachable(v *content.View) *content.View {
 			short.Parts = append(slices.Clone(v.Parts[:i]), p)
 			short.Parts[i].Size = limit
 			short.Data = v.Data[:end+limit]
+			short.Images = []content.Image{{Data: short.Data, Places: []content.Place{{Len: end + limit}}}}
 			short.Zeros = nil
 			for _, z := range v.Zeros {
 				if z.Len = min(z.Len, end+limit-z.Off); z.Len > 0 {

@@ -15,6 +15,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
 	device "swudelta/internal/device/native"
+	compressed "swudelta/internal/member"
 	"swudelta/internal/native"
 	"swudelta/internal/tooltest"
 )
@@ -25,9 +26,8 @@ func optionsNative(t testing.TB) (o, stock, stock30 Options) {
 	stock, stock30 = options(t), options30(t)
 	d := stock.Device.(*testDevice)
 	o = stock
-	o.Device = device.New(device.Options{
-		Zstd: d.zstd, Zlib: stock30.Device.(*testDevice30).zlib, Load: io.ReadAll, Scratch: d.scratch,
-	})
+	libraries := compressed.Libraries{Zstd: func() (*codec.Zstd, error) { return d.zstd, nil }}
+	o.Device = device.New(device.Options{Libraries: libraries, Load: io.ReadAll, Scratch: d.scratch})
 	return o, stock, stock30
 }
 
@@ -40,9 +40,8 @@ func appliedNative(t testing.TB, o Options, source, delta []byte) []byte {
 	}
 	var out bytes.Buffer
 	err = opened.Apply(&out, bytes.NewReader(source), int64(len(source)), native.ApplyOptions{
-		Zstd:    func() (*codec.Zstd, error) { return d.Zstd, nil },
-		Zlib:    func() (*codec.Zlib, error) { return d.Zlib, nil },
-		Scratch: d.Scratch,
+		Libraries: d.Libraries,
+		Scratch:   d.Scratch,
 	})
 	if err != nil {
 		t.Fatal(err)

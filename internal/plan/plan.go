@@ -286,6 +286,7 @@ func (m *maker) member(t *target, limits match.Limits) (*device.Member, error) {
 		return out, nil
 	}
 	out.Content = out.SHA256
+	out.Segments = t.view.Segments
 	if t.view.Opened() {
 		out.Content = t.view.Sum()
 		out.Kind = t.view.Parts[0].Kind

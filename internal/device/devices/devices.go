@@ -17,6 +17,7 @@ import (
 	"swudelta/internal/device/stock"
 	"swudelta/internal/device/stock30"
 	"swudelta/internal/device/stocklib"
+	"swudelta/internal/member"
 	"swudelta/internal/pamz"
 )
 
@@ -62,11 +63,8 @@ var All = []*Kind{
 	{
 		Name: "native",
 		New: func(r Resources) (device.Device, error) {
-			z, err := codec.OpenZlib("")
-			if err != nil {
-				return nil, err
-			}
-			return native.New(native.Options{Zstd: r.Zstd, Zlib: z, Load: r.Load, Scratch: r.Scratch}), nil
+			libraries := member.Libraries{Zstd: func() (*codec.Zstd, error) { return r.Zstd, nil }}
+			return native.New(native.Options{Libraries: libraries, Load: r.Load, Scratch: r.Scratch}), nil
 		},
 	},
 }

@@ -14,12 +14,11 @@ import (
 	"os"
 	"slices"
 
-	"swudelta/internal/codec"
 	"swudelta/internal/content"
 	"swudelta/internal/device"
 	"swudelta/internal/digest"
-	"swudelta/internal/fault"
 	"swudelta/internal/match"
+	"swudelta/internal/member"
 	format "swudelta/internal/native"
 )
 
@@ -36,10 +35,9 @@ const (
 
 // Options are what a device needs.
 type Options struct {
-	Zstd    *codec.Zstd
-	Zlib    *codec.Zlib
-	Load    func(io.Reader) ([]byte, error) // keeps content where it can be addressed
-	Scratch func() (*os.File, error)        // returns an unnamed temporary file
+	Libraries member.Libraries                // to close compressed members with
+	Load      func(io.Reader) ([]byte, error) // keeps content where it can be addressed
+	Scratch   func() (*os.File, error)        // returns an unnamed temporary file
 }
 
 // Device is a device with our library. It implements device.Device.
@@ -48,18 +46,8 @@ type Device struct{ Options }
 // New returns a device.
 func New(o Options) *Device { return &Device{o} }
 
-// Codecs returns what our library undoes, gzip and zstd, and makes: the canonical forms of both.
-func (d *Device) Codecs() device.Codecs {
-	return device.Codecs{
-		MaxWindow: codec.MaxWindow,
-		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){
-			codec.KindZstd: func(w io.Writer) (io.WriteCloser, error) {
-				return d.Zstd.NewCanonicalWriter(w, codec.CanonicalLevel)
-			},
-			codec.KindGzip: d.Zlib.NewCanonicalWriter,
-		},
-	}
-}
+// Codecs returns what our library opens and closes: all that package member knows.
+func (d *Device) Codecs() device.Codecs { return device.Codecs{Libraries: &d.Libraries} }
 
 // Reach is everything.
 func (d *Device) Reach() int64 { return math.MaxInt64 }
@@ -79,16 +67,16 @@ type writer struct {
 	*Device
 	format.Input
 	source  content.Input
-	starts  map[content.Part]int64 // where in the old side parts of the source are
+	starts  map[content.Part]int64  // where in the old side parts of the source are
+	opened  map[*content.Opened]int // numbers of streams
 	oldSize int64
-	newSize int64
 	olds    [][]byte
 	news    [][]byte
 }
 
 // Write returns the delta as a file.
 func (d *Device) Write(delta *device.Delta) ([]byte, error) {
-	w := &writer{Device: d, source: delta.Source, starts: map[content.Part]int64{}}
+	w := &writer{Device: d, source: delta.Source, starts: map[content.Part]int64{}, opened: map[*content.Opened]int{}}
 	w.SourceLength, w.SourceSHA256 = delta.Source.Size, delta.SourceSHA256
 	w.TargetLength, w.TargetSHA256 = delta.Target, delta.TargetSHA256
 	w.Progress = delta.Progress
@@ -133,21 +121,22 @@ func (w *writer) join(list [][]byte) ([]byte, error) {
 	return w.Load(io.MultiReader(readers...))
 }
 
-// segment adds a segment of the target: content of the new side, compressed if kind says so.
-func (w *writer) segment(content []byte, stored int64, kind codec.Kind) {
-	s := format.Segment{Length: stored}
-	if kind != codec.KindPlain {
-		s.Parts = []format.Segment{{Length: int64(len(content))}}
-	}
-	switch kind {
-	case codec.KindZstd:
-		s.Closer, s.Level = format.CloseZstd, codec.CanonicalLevel
-	case codec.KindGzip:
-		s.Closer = format.CloseGzip
-	}
-	w.New = append(w.New, s)
+// add adds content of the target, and the segments that it lies in end to end.
+func (w *writer) add(content []byte, segments ...format.Segment) {
+	w.New = append(w.New, segments...)
 	w.news = append(w.news, content)
-	w.newSize += int64(len(content))
+}
+
+// segments returns segments of a member as the format has them.
+func segments(list []content.Segment) (out []format.Segment) {
+	for _, s := range list {
+		f := format.Segment{Length: s.Len}
+		if m := s.Member; m != nil {
+			f.Format, f.Params, f.Parts = m.Number, m.CloseParams, segments(s.Parts)
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 func (w *writer) member(m *device.Member) error {
@@ -162,11 +151,11 @@ func (w *writer) member(m *device.Member) error {
 			return err
 		}
 		w.Ops = append(w.Ops, format.Op{Kind: format.Copy, Len: m.Size, Old: at})
-		w.segment(b, m.Size, codec.KindPlain)
+		w.add(b, format.Segment{Length: m.Size})
 		return nil
 	case m.Image == nil:
 		w.Ops = append(w.Ops, format.Op{Kind: format.Literal, Len: m.Size})
-		w.segment(m.Literal, m.Size, codec.KindPlain)
+		w.add(m.Literal, format.Segment{Length: m.Size})
 		return nil
 	}
 	var old []match.Range // of the old side of the delta: that of the member, end to end
@@ -180,7 +169,7 @@ func (w *writer) member(m *device.Member) error {
 		done += p.Size
 	}
 	w.Ops = append(w.Ops, operations(m.Image, old)...)
-	w.segment(m.Image.Target, m.Size, m.Kind)
+	w.add(m.Image.Target, segments(m.Segments)...)
 	return nil
 }
 
@@ -189,37 +178,39 @@ func (w *writer) part(p content.Part, data []byte) (int64, error) {
 	if at, ok := w.starts[p]; ok {
 		return at, nil
 	}
-	s := format.Stream{Offset: p.Off, Length: p.Len, Size: p.Size}
-	switch p.Kind {
-	case codec.KindGzip:
-		s.Opener = format.OpenGzip
-	case codec.KindZstd:
-		s.Opener = format.OpenZstd
-		var err error
-		if s.Window, err = zstdWindow(w.source.Section(p.Range)); err != nil {
-			return 0, err
-		}
+	if p.In != nil && p.Off == 0 && p.Len == int64(len(p.In.Content)) && w.opened[p.In] == 0 {
+		w.open(p.In, false)
+	} else {
+		w.stream(format.Stream{Parent: w.open(p.In, true), Offset: p.Off, Length: p.Len, Size: p.Size})
 	}
 	at := w.oldSize
 	w.starts[p] = at
 	w.oldSize += p.Size
-	w.Old = append(w.Old, s)
 	w.olds = append(w.olds, data)
 	return at, nil
 }
 
-// zstdWindow returns a power of two that is as wide as the windows of zstd frames.
-func zstdWindow(r *io.SectionReader) (int64, error) {
-	for window := int64(1 << 20); ; window *= 2 {
-		z, err := codec.NewZstdReader(io.NewSectionReader(r, 0, r.Size()), window)
-		if err == nil {
-			_, err = io.Copy(io.Discard, z)
-			z.Close()
-		}
-		if err == nil || !fault.IsData(err) || window >= codec.MaxWindow {
-			return window, err
-		}
+// stream adds a stream, and returns its number for others that are a part of it.
+func (w *writer) stream(s format.Stream) int {
+	w.Old = append(w.Old, s)
+	return len(w.Old)
+}
+
+// open returns the number of the stream that is the content of a compressed member, which is added
+// the first time; that of the source is 0.
+func (w *writer) open(o *content.Opened, hidden bool) int {
+	if o == nil {
+		return 0
 	}
+	n := w.opened[o]
+	if n == 0 {
+		n = w.stream(format.Stream{
+			Format: o.Number, Params: o.OpenParams, Parent: w.open(o.In, true),
+			Offset: o.At.Off, Length: o.At.Len, Size: int64(len(o.Content)), Hidden: hidden,
+		})
+		w.opened[o] = n
+	}
+	return n
 }
 
 // Try applies a delta as the device does.
@@ -229,8 +220,7 @@ func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Write
 		return device.Cost{}, fmt.Errorf("read the new delta back: %w", err)
 	}
 	err = opened.Apply(io.Discard, source, source.Size, format.ApplyOptions{
-		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
-		Zlib:      func() (*codec.Zlib, error) { return d.Zlib, nil },
+		Libraries: d.Libraries,
 		Scratch:   d.Scratch,
 		Memory:    max(opened.Need.Memory, format.DefaultMemory),
 		SourceSum: sourceSum,

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+
+package content
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"swudelta/internal/codec"
+	"swudelta/internal/digest"
+	"swudelta/internal/member"
+)
+
+// Opened is a compressed member of the source that was opened.
+type Opened struct {
+	At Range // in the file, or in the content of In
+	*member.Member
+	In *Opened // nil: the file
+}
+
+// Segment is a piece of the target: content as it is, or a compressed member that other
+// segments, end to end, are the content of.
+type Segment struct {
+	Len    int64          // bytes as stored
+	Member *member.Member // nil: content as it is
+	Parts  []Segment
+}
+
+// Place says where in the Data of a view a run of something lies.
+type Place struct{ From, At, Len int64 }
+
+// Image is bytes that may have a layout of their own: a member as it is stored, or the content of
+// a compressed one.
+type Image struct {
+	Data   []byte
+	Places []Place // of what of it is in the view
+}
+
+// tree is a member of one side with the compressed members in it, and those in these.
+type tree struct {
+	*Member
+	data    []byte // as stored
+	members []*member.Member
+}
+
+// Trees returns views of members of both sides for a device that opens and closes compressed members
+// itself. Members of the target that the source has too, with the same stored bytes, stay closed: so
+// do those of the source. Of the target those are opened that can be closed again.
+func (o *Options) Trees(sources, targets []*Member) (old, new []*View, err error) {
+	oldTrees, err := o.trees(sources)
+	if err != nil {
+		return nil, nil, err
+	}
+	newTrees, err := o.trees(targets)
+	if err != nil {
+		return nil, nil, err
+	}
+	inTarget, inSource := sums{}, sums{}
+	for _, t := range newTrees {
+		inTarget.add(t.members, func(*member.Member) bool { return true })
+	}
+	opened := func(m *member.Member) bool { return !inTarget[m.SHA256] }
+	for _, t := range oldTrees {
+		inSource.add(t.members, opened)
+	}
+	if err := o.analyse(newTrees, inSource); err != nil {
+		return nil, nil, err
+	}
+	for _, t := range oldTrees {
+		v, err := o.oldView(t, opened)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", t.Describe("source"), err)
+		}
+		old = append(old, v)
+	}
+	for _, t := range newTrees {
+		v, err := o.newView(t)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", t.Describe("target"), err)
+		}
+		new = append(new, v)
+	}
+	return old, new, nil
+}
+
+// trees finds what is in members.
+func (o *Options) trees(list []*Member) (out []*tree, err error) {
+	find := member.Finder{Load: o.Load}
+	for _, m := range list {
+		t := &tree{Member: m}
+		if t.data, err = o.Load(m.Open()); err == nil {
+			t.members, err = find.Find(t.data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("member %q: %w", m.Name, err)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// sums are digests of members as they are stored.
+type sums map[digest.SHA256]bool
+
+// add adds members, and what is in those that are opened.
+func (s sums) add(list []*member.Member, opened func(*member.Member) bool) {
+	for _, m := range list {
+		s[m.SHA256] = true
+		if opened(m) {
+			s.add(m.Members, opened)
+		}
+	}
+}
+
+// analyse finds out how the members of the target are closed again, but for those that are
+// known.
+func (o *Options) analyse(trees []*tree, known sums) error {
+	type task struct {
+		*member.Member
+		in []byte
+	}
+	var tasks []task
+	var collect func(list []*member.Member, in []byte)
+	collect = func(list []*member.Member, in []byte) {
+		for _, m := range list {
+			if !known[m.SHA256] {
+				tasks = append(tasks, task{m, in})
+				collect(m.Members, m.Content)
+			}
+		}
+	}
+	for _, t := range trees {
+		collect(t.members, t.data)
+	}
+	errs := make([]error, len(tasks))
+	var wait sync.WaitGroup
+	free := make(chan struct{}, max(o.Workers, 1))
+	for i, t := range tasks {
+		free <- struct{}{}
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			if errs[i] = t.Close(t.in, o.Libraries); errors.Is(errs[i], member.ErrUnclosable) {
+				errs[i] = nil
+			}
+			<-free
+		}()
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// builder puts the Data of a view together.
+type builder struct {
+	readers []io.Reader
+	size    int64
+	images  []Image
+}
+
+// add adds a range of data to the view.
+func (b *builder) add(data []byte, off, n int64) Place {
+	b.readers = append(b.readers, bytes.NewReader(data[off:off+n]))
+	b.size += n
+	return Place{off, b.size - n, n}
+}
+
+// view returns the view of a member.
+func (b *builder) view(o *Options, m *Member) (*View, error) {
+	v, err := o.load(m, io.MultiReader(b.readers...))
+	if err == nil {
+		v.Images = b.images
+	}
+	return v, err
+}
+
+// mostly is how much of something compressed members take up, in quarters, if the rest of it
+// alone is of use once they are opened.
+const mostly = 3
+
+// oldView returns the view of a member of the source: what is in it, then the content of the members
+// that are opened.
+func (o *Options) oldView(t *tree, opened func(*member.Member) bool) (*View, error) {
+	b := &builder{}
+	var parts []Part
+	var add func(data []byte, base int64, in *Opened, list []*member.Member)
+	add = func(data []byte, base int64, in *Opened, list []*member.Member) {
+		image := Image{Data: data}
+		put := func(from, to int64) {
+			if from < to {
+				image.Places = append(image.Places, b.add(data, from, to-from))
+				parts = append(parts, Part{Range: Range{base + from, to - from}, Size: to - from, In: in})
+			}
+		}
+		var inside []*member.Member
+		size := int64(0)
+		for _, m := range list {
+			if opened(m) {
+				inside = append(inside, m)
+				size += m.Len
+			}
+		}
+		if at := int64(0); size > int64(len(data))/4*mostly {
+			for _, m := range inside {
+				put(at, m.Off)
+				at = m.End()
+			}
+			put(at, int64(len(data)))
+		} else {
+			put(0, int64(len(data)))
+		}
+		b.images = append(b.images, image)
+		for _, m := range inside {
+			add(m.Content, 0, &Opened{Range{base + m.Off, m.Len}, m, in}, m.Members)
+		}
+	}
+	add(t.data, t.Off, nil, t.members)
+	v, err := b.view(o, t.Member)
+	if err == nil {
+		v.Parts = parts
+	}
+	return v, err
+}
+
+// newView returns the view of a member of the target: what is in it, with the content of members that
+// can be closed in place of them.
+func (o *Options) newView(t *tree) (*View, error) {
+	b := &builder{}
+	closed := ""
+	var add func(data []byte, list []*member.Member) []Segment
+	add = func(data []byte, list []*member.Member) (out []Segment) {
+		at := len(b.images)
+		b.images = append(b.images, Image{Data: data})
+		done := int64(0)
+		put := func(to int64) {
+			if done < to {
+				b.images[at].Places = append(b.images[at].Places, b.add(data, done, to-done))
+				out = append(out, Segment{Len: to - done})
+			}
+		}
+		for _, m := range list {
+			if !m.Closed {
+				if m.Len > t.Len/2 {
+					closed = fmt.Sprintf("%v is compared as it is stored: %s", m.Number, m.Reason)
+				}
+				continue
+			}
+			put(m.Off)
+			out = append(out, Segment{Len: m.Len, Member: m, Parts: add(m.Content, m.Members)})
+			done = m.End()
+		}
+		put(int64(len(data)))
+		return out
+	}
+	segments := add(t.data, t.members)
+	v, err := b.view(o, t.Member)
+	if err != nil {
+		return nil, err
+	}
+	v.Segments, v.Closed = segments, closed
+	if kind := codec.Detect(t.data[:min(len(t.data), codec.HeadSize)]); closed == "" && kind != codec.KindPlain && len(segments) == 1 {
+		v.Closed = fmt.Sprintf("%v is compared as it is stored", kind)
+	}
+	if v.Closed != "" {
+		o.Note(fmt.Sprintf("%s: %s, which makes a large delta", t.Describe("target"), v.Closed))
+	}
+	return v, nil
+}
