@@ -87,10 +87,11 @@ type room []extent
 // many descriptors nor more space than what is in use at a time. Some of it lies in
 // memory instead.
 type arena struct {
-	quick  int64               // bytes of memory that are left
-	take   func(n int64) error // called with bytes of memory that are taken, or given back
-	blocks map[int64]*block    // extents in memory
-	last   int64               // start of the last of them
+	quick    int64               // bytes of memory that are left
+	take     func(n int64) error // called with bytes of memory that are taken, or given back
+	blocks   map[int64]*block    // extents in memory
+	newBlock func(size int64) (*block, error)
+	last     int64 // start of the last of them
 
 	open  func() (*os.File, error)
 	store store
@@ -150,14 +151,9 @@ func (a *arena) hold(size int64) (room, error) {
 		return nil, err
 	}
 	a.quick -= size
-	b := &block{}
-	if _, dry := a.store.(notThere); !dry && size > 0 {
-		// Not the collector's: it comes and goes at once.
-		data, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
-		if err != nil {
-			return nil, fmt.Errorf("memory: %w", err)
-		}
-		b.data = data
+	b, err := a.newBlock(size)
+	if err != nil {
+		return nil, err
 	}
 	if a.blocks == nil {
 		a.blocks = map[int64]*block{}
@@ -181,6 +177,18 @@ func (a *arena) drop(e extent) error {
 // block is content in memory. After free it is empty, so that whoever still holds
 // it reads nothing.
 type block struct{ data []byte }
+
+// mapBlock returns a block that is not the collector's: it comes and goes at once.
+func mapBlock(size int64) (*block, error) {
+	if size == 0 {
+		return &block{}, nil
+	}
+	data, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("memory: %w", err)
+	}
+	return &block{data}, nil
+}
 
 func (b *block) ReadAt(p []byte, off int64) (int, error) {
 	if b.data == nil {
