@@ -436,8 +436,7 @@ func (s *scope) produceStaged(it *pamz.Item) (room, error) {
 		return nil, errTooMuch()
 	}
 	alloc := s.arena.alloc
-	switch it.Recipe.Op {
-	case pamz.OpZstdDecompression, pamz.OpZstdDelta, pamz.OpGzDecompression, pamz.OpZlibDecompression:
+	if it.Recipe.Op.Decompresses() {
 		// Serves some patches, and goes. What they make stays while the target is
 		// written, beside what compresses that.
 		alloc = s.arena.hold
@@ -472,11 +471,9 @@ func (s *scope) release(it *pamz.Item, written bool) error {
 		delete(s.stage, k)
 		return s.arena.free(e)
 	}
-	for _, p := range it.Recipe.Params {
-		if p.Item != nil {
-			if err := s.release(p.Item, written && it.Recipe.Passes()); err != nil {
-				return err
-			}
+	for part := range it.Recipe.Items() {
+		if err := s.release(part, written && it.Recipe.Passes()); err != nil {
+			return err
 		}
 	}
 	return nil

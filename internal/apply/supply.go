@@ -182,11 +182,9 @@ func (s *scope) fromSource(it *pamz.Item, written bool, f func(off, n int64) err
 	case it.Sequential() && !written:
 		return nil
 	}
-	for _, p := range r.Params {
-		if p.Item != nil {
-			if err := s.fromSource(p.Item, written && r.Passes(), f); err != nil {
-				return err
-			}
+	for part := range r.Items() {
+		if err := s.fromSource(part, written && r.Passes(), f); err != nil {
+			return err
 		}
 	}
 	return nil

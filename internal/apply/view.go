@@ -128,11 +128,9 @@ func independent(d *pamz.Diff, it *pamz.Item, seen map[*pamz.Item]bool) error {
 	if err := d.CheckItem(it, 0); err != nil {
 		return err
 	}
-	for _, p := range r.Params {
-		if p.Item != nil {
-			if err := independent(d, p.Item, seen); err != nil {
-				return err
-			}
+	for part := range r.Items() {
+		if err := independent(d, part, seen); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -377,7 +377,7 @@ func (d *decoder) remainder() error {
 	return nil
 }
 
-// decodeNested decodes the delta of it, whose recipe is OpNested, if it has at most
+// DecodeNested decodes the delta of it, whose recipe is OpNested, if it has at most
 // that many items.
 func (d *Diff) DecodeNested(it *Item, delta *io.SectionReader, items int) (*Diff, error) {
 	nested, err := decode(delta, delta.Size(), items)

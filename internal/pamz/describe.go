@@ -89,7 +89,7 @@ func (d *Diff) describe(open Opener, depth int) (*Description, error) {
 		offset += c.Length
 		out.Chunks = append(out.Chunks, n)
 	}
-	for op := range Op(len(opNames)) {
+	for op := range Op(len(ops)) {
 		if share := b.shares[op]; share != nil {
 			out.Recipes = append(out.Recipes, *share)
 		}
@@ -111,10 +111,8 @@ func (b *describer) count(it *Item) {
 	if b.uses[it]++; b.uses[it] > 1 || it.Recipe == nil {
 		return
 	}
-	for _, p := range it.Recipe.Params {
-		if p.Item != nil {
-			b.count(p.Item)
-		}
+	for part := range it.Recipe.Items() {
+		b.count(part)
 	}
 }
 

@@ -65,12 +65,12 @@ func NoZstd(err error) error {
 	return &Error{CodeNoZstdCompression, err}
 }
 
-// errorf makes an Error with the given number that is a fault of the data.
+// Errorf makes an Error with the given number that is a fault of the data.
 func Errorf(code int, format string, args ...any) error {
 	return &Error{code, fault.Dataf(format, args...)}
 }
 
-// coded gives an error the number code if it is a fault of the data and has no
+// Coded gives an error the number code if it is a fault of the data and has no
 // number yet. Environment errors stay as they are.
 func Coded(code int, err error) error {
 	var e *Error

@@ -16,6 +16,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 
 	"swudelta/internal/digest"
@@ -96,29 +97,25 @@ type Item struct {
 	Recipe *Recipe       // nil only in OpCopy's parameter
 }
 
-// stated reports whether the item's digest is known.
+// Stated reports whether the item's digest is known.
 func (it *Item) Stated() bool { return it.SHA256 != digest.SHA256{} }
 
-// inline reports whether the item's content is stored in the delta as it is.
+// Inline reports whether the item's content is stored in the delta as it is.
 func (it *Item) Inline() bool { return it.Recipe != nil && it.Recipe.Op == OpInlineAsset }
 
-// staged reports whether the item can only be produced front to back.
-func (it *Item) Sequential() bool {
-	switch it.Recipe.Op {
-	case OpCopy, OpRegion, OpConcatenation, OpInlineAsset, OpCopySource, OpAllZero:
-		return false
-	}
-	return true
-}
+// Sequential reports whether the item can only be produced front to back.
+func (it *Item) Sequential() bool { return !it.Recipe.Op.facts().placed }
 
-// key is what content is known by: what has the same is the same.
+// Key is what content is known by: what has the same is the same.
 type Key struct {
 	Length int64
 	SHA256 digest.SHA256
 }
 
+// Key returns length and digest of the item.
 func (it *Item) Key() Key { return Key{it.Length, it.SHA256} }
 
+// Compare orders keys by length, then by digest.
 func (k Key) Compare(o Key) int {
 	return cmp.Or(cmp.Compare(k.Length, o.Length), bytes.Compare(k.SHA256[:], o.SHA256[:]))
 }
@@ -157,20 +154,58 @@ const (
 	ContainerZlib = 2 // RFC 1950
 )
 
-var opNames = [...]string{
-	OpCopy: "copy", OpRegion: "region", OpConcatenation: "concatenation", OpBSDiff: "bsdiff", OpNested: "nested",
-	OpRemainder: "remainder", OpInlineAsset: "inline_asset", OpCopySource: "copy_source", OpZstdDelta: "zstd_delta",
-	OpInlineAssetCopy: "inline_asset_copy", OpZstdCompression: "zstd_compression", OpZstdDecompression: "zstd_decompression",
-	OpAllZero: "all_zero", OpGzDecompression: "gz_decompression",
-	OpZlibCompression: "zlib_compression", OpZlibDecompression: "zlib_decompression",
-}
-
 // String returns the name of the recipe.
 func (op Op) String() string {
-	if int(op) < len(opNames) {
-		return opNames[op]
+	if int(op) < len(ops) {
+		return ops[op].name
 	}
 	return fmt.Sprintf("recipe %d", uint8(op))
+}
+
+// opFacts are what all that deal with recipes have to know of one.
+type opFacts struct {
+	name   string
+	shape  string // parameters: i an item, n a number, * any number of items
+	placed bool   // the content lies somewhere, and can be read there at random
+	passes bool   // items are written where the result is, and not read at random
+}
+
+var ops = [...]opFacts{
+	OpCopy:              {"copy", "i", true, true},
+	OpRegion:            {"region", "inn", true, false},
+	OpConcatenation:     {"concatenation", "*", true, true},
+	OpBSDiff:            {"bsdiff", "ii", false, false},
+	OpNested:            {"nested", "ii", false, false},
+	OpRemainder:         {"remainder", "", false, false},
+	OpInlineAsset:       {"inline_asset", "", true, false},
+	OpCopySource:        {"copy_source", "n", true, false},
+	OpZstdDelta:         {"zstd_delta", "ii", false, false},
+	OpInlineAssetCopy:   {"inline_asset_copy", "", false, false},
+	OpZstdCompression:   {"zstd_compression", "innn", false, true},
+	OpZstdDecompression: {"zstd_decompression", "i", false, false},
+	OpAllZero:           {"all_zero", "n", true, false},
+	OpGzDecompression:   {"gz_decompression", "i", false, false},
+	OpZlibCompression:   {"zlib_compression", "inn", false, true},
+	OpZlibDecompression: {"zlib_decompression", "in", false, false},
+}
+
+func (op Op) facts() opFacts {
+	if int(op) < len(ops) {
+		return ops[op]
+	}
+	return opFacts{}
+}
+
+// Compresses reports whether the recipe compresses its item.
+func (op Op) Compresses() bool { return op == OpZstdCompression || op == OpZlibCompression }
+
+// Decompresses reports whether the recipe undoes the compression of its first item.
+func (op Op) Decompresses() bool {
+	switch op {
+	case OpZstdDecompression, OpZstdDelta, OpGzDecompression, OpZlibDecompression:
+		return true
+	}
+	return false
 }
 
 // Recipe makes the content of an item.
@@ -185,6 +220,17 @@ type Recipe struct {
 	section *io.SectionReader // of a decoded OpInlineAsset: its content
 	Rest    *Deflated         // of a decoded OpRemainder: the section that it lies in
 	Offset  int64             // and where in the inflated section
+}
+
+// Items are the items among the parameters, in order.
+func (r *Recipe) Items() iter.Seq[*Item] {
+	return func(yield func(*Item) bool) {
+		for _, p := range r.Params {
+			if p.Item != nil && !yield(p.Item) {
+				return
+			}
+		}
+	}
 }
 
 // Param is a parameter of a recipe: an item, or a number if Item is nil.

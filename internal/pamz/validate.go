@@ -7,20 +7,12 @@ import (
 	"math"
 )
 
-// shapes are the parameters of each recipe: i an item, n a number, * any number
-// of items.
-var shapes = [...]string{
-	OpCopy: "i", OpRegion: "inn", OpConcatenation: "*", OpBSDiff: "ii", OpNested: "ii", OpRemainder: "", OpInlineAsset: "",
-	OpCopySource: "n", OpZstdDelta: "ii", OpZstdCompression: "innn", OpZstdDecompression: "i", OpAllZero: "n", OpGzDecompression: "i",
-	OpZlibCompression: "inn", OpZlibDecompression: "in",
-}
-
-// checkShape holds the number and the types of the parameters against the recipe.
+// CheckShape holds the number and the types of the parameters against the recipe.
 func (r *Recipe) CheckShape() error {
-	if int(r.Op) >= len(shapes) || r.Op == OpInlineAssetCopy {
+	if int(r.Op) >= len(ops) || r.Op == OpInlineAssetCopy {
 		return Errorf(CodeOther, "%v is not known", r.Op)
 	}
-	shape := shapes[r.Op]
+	shape := ops[r.Op].shape
 	for i, p := range r.Params {
 		want := byte('i')
 		if shape != "*" {
@@ -47,12 +39,12 @@ func (r *Recipe) CheckShape() error {
 	return nil
 }
 
-// fromTarget reports whether r copies from the target that is being written.
+// FromTarget reports whether r copies from the target that is being written.
 func (r *Recipe) FromTarget() bool {
 	return r.Op == OpCopy && len(r.Params) == 1 && r.Params[0].Item != nil && r.Params[0].Item.Kind == Chunk && r.Params[0].Item.Recipe == nil
 }
 
-// checkRecipe holds it's recipe against the recipe's rules, as far as they can
+// CheckItem holds it's recipe against the recipe's rules, as far as they can
 // be judged without producing anything: all that a producer relies on later.
 func (d *Diff) CheckItem(it *Item, sourceLength int64) error {
 	r := it.Recipe
@@ -117,7 +109,7 @@ func (d *Diff) CheckItem(it *Item, sourceLength int64) error {
 	return nil
 }
 
-// walk calls f once for every item that has a recipe, from the last chunk to the
+// Walk calls f once for every item that has a recipe, from the last chunk to the
 // first, and for an item before its ingredients. index is that of the last chunk
 // that needs the item. Items of length zero, which nobody ever produces, are left
 // out with what is beneath them.
@@ -140,11 +132,9 @@ func (d *Diff) Walk(f func(index int, it *Item) error) error {
 		if err := f(index, it); err != nil {
 			return fmt.Errorf("%v: %w", it.Recipe.Op, err)
 		}
-		for _, p := range it.Recipe.Params {
-			if p.Item != nil {
-				if err := visit(index, p.Item, depth+1); err != nil {
-					return fmt.Errorf("%v: %w", it.Recipe.Op, err)
-				}
+		for part := range it.Recipe.Items() {
+			if err := visit(index, part, depth+1); err != nil {
+				return fmt.Errorf("%v: %w", it.Recipe.Op, err)
 			}
 		}
 		return nil
@@ -162,12 +152,6 @@ func (d *Diff) Walk(f func(index int, it *Item) error) error {
 	return nil
 }
 
-// passes reports whether the recipe's items are written where its result is, and
+// Passes reports whether the recipe's items are written where its result is, and
 // not read at random.
-func (r *Recipe) Passes() bool {
-	switch r.Op {
-	case OpConcatenation, OpCopy, OpZstdCompression, OpZlibCompression:
-		return true
-	}
-	return false
-}
+func (r *Recipe) Passes() bool { return r.Op.facts().passes }

@@ -343,10 +343,8 @@ func (b *Builder) fill(it *pamz.Item) {
 		}
 		return
 	}
-	for _, p := range it.Recipe.Params {
-		if p.Item != nil {
-			b.fill(p.Item)
-		}
+	for part := range it.Recipe.Items() {
+		b.fill(part)
 	}
 }
 

@@ -273,20 +273,15 @@ func (m *meter) read(s *scope, it *pamz.Item) load {
 		return load{}
 	}
 	var held load
-	switch r.Op {
-	case pamz.OpInlineAsset, pamz.OpCopySource, pamz.OpAllZero:
+	switch {
+	case r.Op == pamz.OpInlineAsset, r.Op == pamz.OpCopySource, r.Op == pamz.OpAllZero, r.FromTarget():
 		return load{}
-	case pamz.OpCopy:
-		if r.FromTarget() {
-			return load{}
-		}
-		return m.read(s, r.Params[0].Item)
-	case pamz.OpConcatenation:
-		for _, p := range r.Params {
-			held = held.plus(m.read(s, p.Item))
+	case r.Op == pamz.OpCopy, r.Op == pamz.OpConcatenation:
+		for part := range r.Items() {
+			held = held.plus(m.read(s, part))
 		}
 		return held
-	case pamz.OpZstdDecompression, pamz.OpGzDecompression, pamz.OpZstdDelta, pamz.OpZlibDecompression:
+	case r.Op.Decompresses():
 		held = m.read(s, r.Params[0].Item)
 		own := m.window(min(stocklib.DecoderMemory(r), it.Length+stocklib.WindowExtra))
 		if r.Op == pamz.OpZstdDelta {

@@ -129,24 +129,34 @@ func (r *rules) unstated(c *stocklib.Checker, it *pamz.Item, p stocklib.Place) {
 
 // random reports whether the library can read the item at random.
 func random(it *pamz.Item) bool {
-	switch r := it.Recipe; r.Op {
-	case pamz.OpZstdDecompression, pamz.OpGzDecompression, pamz.OpZstdDelta, pamz.OpZlibDecompression:
+	switch r := it.Recipe; {
+	case r.Op.Decompresses():
 		return false
-	case pamz.OpConcatenation:
-		return !slices.ContainsFunc(r.Params, func(p pamz.Param) bool { return p.Item.Length > 0 && !random(p.Item) })
-	case pamz.OpCopy:
-		return r.FromTarget() || random(r.Params[0].Item)
+	case r.FromTarget():
+		return true
+	case r.Op == pamz.OpConcatenation, r.Op == pamz.OpCopy:
+		for part := range r.Items() {
+			if part.Length > 0 && !random(part) {
+				return false
+			}
+		}
 	}
 	return true
 }
 
 // fromFile reports whether reading the item reads the delta file.
 func fromFile(it *pamz.Item) bool {
-	switch r := it.Recipe; r.Op {
-	case pamz.OpInlineAsset:
+	switch r := it.Recipe; {
+	case r.Op == pamz.OpInlineAsset:
 		return true
-	case pamz.OpZstdDecompression, pamz.OpGzDecompression, pamz.OpZstdDelta, pamz.OpConcatenation, pamz.OpCopy:
-		return !r.FromTarget() && slices.ContainsFunc(r.Params, func(p pamz.Param) bool { return p.Item.Length > 0 && fromFile(p.Item) })
+	case r.FromTarget():
+		return false
+	case r.Op.Decompresses(), r.Op == pamz.OpConcatenation, r.Op == pamz.OpCopy:
+		for part := range r.Items() {
+			if part.Length > 0 && fromFile(part) {
+				return true
+			}
+		}
 	}
 	return false
 }

@@ -161,10 +161,8 @@ func (c *Checker) item(it *pamz.Item, p Place) {
 	case pamz.OpZstdCompression:
 		inner.Written, inner.Compressing = true, true
 	}
-	for _, param := range r.Params {
-		if param.Item != nil {
-			c.item(param.Item, inner)
-		}
+	for part := range r.Items() {
+		c.item(part, inner)
 	}
 	if r.Op == pamz.OpNested {
 		c.nested(it, p)
