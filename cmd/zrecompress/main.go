@@ -5,7 +5,7 @@
 //
 // Usage:
 //
-//	zrecompress [--to zstd|gzip|plain] [--device 1.0|3.0] [--libzstd FILE] [--device-libzstd VERSION] [INPUT]
+//	zrecompress [--to zstd|gzip|plain] [--device 1.0|3.0|native] [--libzstd FILE] [--device-libzstd VERSION] [INPUT]
 //
 // INPUT is gzip (any number of members), zstd (any number of frames), or taken
 // as it is. Exit status 3 says that it is malformed, cut short, or compressed
@@ -25,8 +25,8 @@ import (
 
 func main() { tool.Main(app) }
 
-// forms are the names of what --to takes.
-var forms = map[codec.Kind]string{codec.KindZstd: "zstd", codec.KindGzip: "gzip"}
+// forms are the names of what --to takes, and that of images which stay as they are.
+var forms = map[codec.Kind]string{codec.KindZstd: "zstd", codec.KindGzip: "gzip", codec.KindPlain: "kept"}
 
 var app = &tool.Command{
 	Name:    "zrecompress",
@@ -58,6 +58,7 @@ $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 	Flags: []tool.Flag{
 		&tool.String{Name: "to", Arg: "zstd|gzip|plain", Help: "zstd, gzip or plain (default: zstd for device 1.0, gzip for 3.0)"},
 		&tool.String{Name: "device", Arg: devices.Names("|", "|"), Value: devices.All[0].Name, Help: "what the device runs: " + devices.Help},
+		&tool.Bool{Name: "devices", Help: "print what --device knows, the default first, and the form that images have for each; kept: as they are"},
 		zstdflag.File(),
 		zstdflag.DeviceVersion(),
 	},
@@ -65,6 +66,9 @@ $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 }
 
 func run(c *tool.Context) error {
+	if c.Bool("devices") {
+		return c.TextOutput(printDevices)
+	}
 	kind, err := devices.Parse(c.String("device"))
 	if err != nil {
 		return tool.Usagef("--device %v", err)
@@ -73,7 +77,7 @@ func run(c *tool.Context) error {
 	if c.IsSet("to") {
 		form = c.String("to")
 	}
-	if form == "" {
+	if form == forms[codec.KindPlain] {
 		return tool.Usagef("for device %s images stay as they are: --to says which form is wanted", kind.Name)
 	}
 	encode, err := encoder(c, form)
@@ -92,6 +96,16 @@ func run(c *tool.Context) error {
 		}
 		return err
 	})
+}
+
+// printDevices writes a line for each kind of device: its name, a blank, a form.
+func printDevices(w io.Writer) error {
+	for _, k := range devices.All {
+		if _, err := fmt.Fprintln(w, k.Name, forms[k.Form]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func recompress(dst io.Writer, src io.Reader, encode func(io.Writer) (io.WriteCloser, error)) error {
