@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 
 // Package mix has the parts of a context-mixing coder: a binary arithmetic coder,
-// adaptive probabilities, bit histories in hashed slots, and a logistic mixer. A model of some kind of data is put together from them: for
-// each bit, every context that it looks at predicts the bit, the mixer weighs the
-// predictions by how good they have been, and the arithmetic coder spends as many
-// bits as the outcome was unlikely.
+// adaptive probabilities, bit histories in hashed slots, and a predictor that mixes
+// them. A model of some kind of data is put together from them: for each bit, every
+// context that it looks at predicts the bit, the predictor weighs the predictions by
+// how good they have been, and the arithmetic coder spends as many bits as the outcome
+// was unlikely.
 //
 // Encoder and decoder run the same model over the same bits, so every operation
 // here is on integers of a stated width, and every table is computed from a formula
@@ -12,7 +13,7 @@
 //
 // Probabilities are those of a one bit. They come in two forms: as a fraction of
 // 65536, and "stretched", which is ln(p/(1-p)) in units of 1/256, limited to
-// ±[StretchLimit]. doc/format.md defines all of it bit for bit.
+// ±[StretchLimit]. doc/native.md defines all of it bit for bit.
 //
 // The approach is that of the PAQ family of compressors (Mahoney, "Adaptive
 // Weighing of Context Models for Lossless Data Compression", 2005).
@@ -112,58 +113,4 @@ func (p *Prob) Update(bit int, limit uint32) {
 		n++
 	}
 	*p = Prob(uint32(now)<<10 | n)
-}
-
-// Inputs is how many predictions a [Mixer] weighs.
-const Inputs = 8
-
-// Mixer weighs predictions. It has several sets of weights, of which the caller
-// chooses one for each bit by what it knows: in one set, one context may count much,
-// in another one little.
-type Mixer struct {
-	// In are the predictions for the next bit, in stretched form.
-	In [Inputs]int32
-
-	sets  [][Inputs]int32 // weights, in units of 1/65536
-	set   *[Inputs]int32
-	p     int32
-	shift uint
-}
-
-// weightLimit bounds a weight, so that its product with an input fits 32 bits.
-const weightLimit = 1<<19 - 1
-
-// NewMixer returns a mixer with some sets of weights, each of which is first/65536.
-// What is learnt from one bit is the error times the input over 2^shift.
-func NewMixer(sets int, first int32, shift uint) *Mixer {
-	m := &Mixer{sets: make([][Inputs]int32, sets), shift: shift}
-	for i := range m.sets {
-		for j := range m.sets[i] {
-			m.sets[i][j] = first
-		}
-	}
-	return m
-}
-
-// Mix returns the weighed sum of the inputs, in stretched form.
-func (m *Mixer) Mix(set int) int32 {
-	w := &m.sets[set]
-	m.set = w
-	in := &m.In
-	sum := in[0]*w[0]>>8 + in[1]*w[1]>>8 + in[2]*w[2]>>8 + in[3]*w[3]>>8 +
-		in[4]*w[4]>>8 + in[5]*w[5]>>8 + in[6]*w[6]>>8 + in[7]*w[7]>>8
-	sum = min(max(sum>>8, -StretchLimit), StretchLimit)
-	m.p = int32(squashTable[sum+StretchLimit])
-	return sum
-}
-
-// Update adapts the weights that the last sum was made with to the bit that came.
-func (m *Mixer) Update(bit int) {
-	err := int32(bit)<<16 - m.p
-	w := m.set
-	half := int32(1) << (m.shift - 1)
-	for i, in := range m.In {
-		v := w[i] + (in*err+half)>>m.shift
-		w[i] = min(max(v, -weightLimit), weightLimit)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -123,41 +124,42 @@ func TestProb(t *testing.T) {
 	}
 }
 
-// A mixer learns which of its inputs is right.
-func TestMixerLearns(t *testing.T) {
-	m := NewMixer(2, 10000, 14)
-	r := rand.New(rand.NewPCG(1, 2))
-	cost := [2]float64{}
-	for i := range 20000 {
-		bit := int(r.Uint32() & 1)
-		for j := range m.In {
-			m.In[j] = int32(r.Uint32()%1000) - 500
-		}
-		m.In[3] = int32(bit*2-1) * 400
-		p := float64(Squash(m.Mix(1))) / 65536
-		if bit == 0 {
-			p = 1 - p
-		}
-		cost[i/10000] -= math.Log2(p)
-		m.Update(bit)
-	}
-	if cost[1] > 300 || cost[1] > cost[0] {
-		t.Errorf("10000 bits cost %.0f at first and %.0f then", cost[0], cost[1])
-	}
-	// The largest inputs and errors stay in 32 bits.
-	for i := range 100000 {
-		for j := range m.In {
-			m.In[j] = StretchLimit
-		}
-		if x := m.Mix(0); x > StretchLimit || x < -StretchLimit {
-			t.Fatalf("sum %d", x)
-		}
-		m.Update(i / 50000)
-		for _, w := range m.sets[0] {
-			if w > weightLimit || w < -weightLimit {
-				t.Fatalf("weight %d", w)
+// A predictor learns which of its contexts is right, in each set of weights, and the
+// decoder takes the same course.
+func TestPredictorLearns(t *testing.T) {
+	const n = 20000
+	run := func(c *Coder, bits []int) (half int) {
+		p := NewPredictor(2)
+		r := rand.New(rand.NewPCG(1, 2))
+		var tables [Contexts][16]uint8
+		prob := NewProb(1 << 15)
+		for i := range bits {
+			set := i & 1
+			for j := range tables {
+				p.Histories[j] = &tables[j][r.Uint32()%16]
+			}
+			p.Prob = &prob
+			known := int(r.Uint32() & 1) // what one context knows in one set
+			p.Histories[1+set*2] = &tables[1+set*2][known]
+			bits[i] = p.Code(c, known^set, set)
+			if i == n/2 {
+				half = c.Len()
 			}
 		}
+		return half
+	}
+	bits := make([]int, n)
+	c := NewEncoder()
+	half := run(c, bits)
+	code := c.Finish()
+	if late := len(code) - half; half > n/2/8/2 || late > n/2/8/20 {
+		t.Errorf("the first %d bits took %d bytes, the others %d", n/2, half, late)
+	}
+	got := make([]int, n)
+	c = NewDecoder(bytes.NewReader(code))
+	run(c, got)
+	if err := c.End(); err != nil || !slices.Equal(got, bits) {
+		t.Errorf("decoded bits differ, error %v", err)
 	}
 }
 

@@ -63,8 +63,9 @@ type applier struct {
 	scratch *os.File
 	old     *window
 
-	ops       []Op // what is left of them; the first one may be begun
-	at        int64
+	ops       []Op                // what is left of them; the first one may be begun
+	at        int64               // in the new side
+	diagonal  int64               // of the last copy: its old offset less the new one
 	predictor *displace.Predictor // nil: nothing is predicted
 	diff      *differences
 	diffs     *mix.Coder
@@ -335,7 +336,7 @@ func (a *applier) openModels() error {
 	}
 	if a.section(TypeDifferences).Length > 0 {
 		a.diff, a.diffs = newDifferences(), mix.NewDecoder(a.reader(TypeDifferences))
-		a.predicted, a.marks = make([]byte, stretchSize+2*margin), make([]byte, stretchSize)
+		a.marks = make([]byte, stretchSize)
 	}
 	slots, window, err := a.models()
 	if err != nil {
@@ -347,7 +348,7 @@ func (a *applier) openModels() error {
 		a.lits = mix.NewDecoder(io.NewSectionReader(r, 2, r.Size()-2))
 	}
 	a.stored = bufio.NewReaderSize(a.reader(TypeStored), 64<<10)
-	a.buf = make([]byte, stretchSize)
+	a.buf, a.predicted = make([]byte, stretchSize), make([]byte, stretchSize+2*margin)
 	return nil
 }
 
@@ -374,24 +375,20 @@ func (a *applier) operation(w io.Writer, o *Op, n int64) error {
 		var err error
 		switch o.Kind {
 		case Copy:
+			a.diagonal = o.Old - a.at
 			err = a.copy(b, o.Old)
 			o.Old += int64(len(b))
 		case Literal:
 			if a.lits == nil {
 				return fault.Dataf("there are no literals")
 			}
-			for i := range b {
-				b[i] = a.lit.code(a.lits, 0)
-			}
-			err = a.lits.Err()
+			err = a.literal(b)
 		case Stored:
 			if _, err = io.ReadFull(a.stored, b); err == io.EOF || err == io.ErrUnexpectedEOF {
 				err = fault.Dataf("section %v ends early", TypeStored)
 			}
 			if a.lit != nil && err == nil {
-				for _, v := range b {
-					a.lit.note(v)
-				}
+				a.lit.note(b)
 			}
 		case Fill:
 			for i := range b {
@@ -411,6 +408,18 @@ func (a *applier) operation(w io.Writer, o *Op, n int64) error {
 	return nil
 }
 
+// literal decodes literals.
+func (a *applier) literal(b []byte) error {
+	was := a.predicted[:len(b)]
+	if err := a.old.around(was, a.at+a.diagonal); err != nil {
+		return err
+	}
+	for i := range b {
+		b[i] = a.lit.code(a.lits, 0, was[i])
+	}
+	return a.lits.Err()
+}
+
 // copy makes a stretch of a copy from old on. Stretches end where the copy or a
 // segment ends.
 func (a *applier) copy(b []byte, old int64) error {
@@ -419,7 +428,7 @@ func (a *applier) copy(b []byte, old int64) error {
 	}
 	p := a.predicted[:len(b)+2*margin]
 	marks := a.marks[:len(b)]
-	if err := readAround(a.old, p, old, a.old.size); err != nil {
+	if err := a.old.around(p, old-margin); err != nil {
 		return err
 	}
 	clear(marks)
@@ -432,15 +441,6 @@ func (a *applier) copy(b []byte, old int64) error {
 		return err
 	}
 	return a.diffs.Err()
-}
-
-// readAround fills p with the old bytes from at-margin on: zeros, where there are none.
-func readAround(w *window, p []byte, at, size int64) error {
-	from, to := at-margin, at-margin+int64(len(p))
-	clear(p[:max(-from, 0)])
-	clear(p[len(p)-int(max(to-size, 0)):])
-	lo, hi := max(from, 0), min(to, size)
-	return w.read(p[lo-from:hi-from], lo)
 }
 
 // end looks for what is left over.
@@ -509,6 +509,19 @@ type window struct {
 	buf  [128 << 10]byte
 }
 
+// around reads as read does: zeros, where there is nothing.
+func (w *window) around(p []byte, off int64) error {
+	end := off + int64(len(p))
+	if end <= 0 || off >= w.size {
+		clear(p)
+		return nil
+	}
+	lo, hi := max(-off, 0), int64(len(p))-max(end-w.size, 0)
+	clear(p[:lo])
+	clear(p[hi:])
+	return w.read(p[lo:hi], off+lo)
+}
+
 const windowBefore = 4 << 10 // bytes that are kept before what is asked for
 
 func (w *window) read(p []byte, off int64) error {
@@ -563,7 +576,7 @@ func (d *Delta) decodePlan() (*displace.Plan, error) {
 	m := newLiterals(planSlots, planWindow)
 	var b []byte
 	for range size {
-		b = append(b, m.code(c, 0))
+		b = append(b, m.code(c, 0, 0))
 		if err := c.Err(); err != nil {
 			return nil, err
 		}

@@ -18,13 +18,12 @@ const (
 	// a flag for each of them.
 	idle = 64
 
-	flagLog         = 18 // of the number of histories of each context of flags
-	flagSets        = 1024
-	valueContexts   = 7
-	valueLog        = 16 // of the number of slots
-	valueSets       = 16 * 32
+	flagLog         = 16 // of the number of histories of each context of flags
+	flagSituations  = 4 * 256
+	valueLog        = 15 // of the number of slots
+	valueSituations = 4 * 4
 	skipContexts    = 64
-	differencesSize = mix.Inputs<<flagLog + 16<<valueLog + 1<<19 // memory, in bytes
+	differencesSize = mix.Contexts<<flagLog + 16<<valueLog + 1<<18 // memory, in bytes
 )
 
 // differences is the model of how new bytes differ from those that a copy predicts.
@@ -35,38 +34,26 @@ const (
 // differences come at the distances of the fields that changed, and their values
 // repeat: of two that follow each other in one field, the second depends on the first.
 type differences struct {
-	flags *bitModel
-
-	slots *mix.Slots
-	slot  [valueContexts]*mix.Slot
-	maps  [valueContexts]mix.Histories
-	plain [256][256]mix.Prob // by the difference at the same place of the last run
-	mixer *mix.Mixer
-
-	none  [32]mix.Prob // whether nothing differs in what is left, by its size in bits
-	skips *number
-	skip  int // the last number, in bits
+	flags  *bitModel
+	values *byteModel
+	none   [32]mix.Prob // whether nothing differs in what is left, by its size in bits
+	skips  *number
+	skip   int // the last number, in bits
 
 	past     uint32   // a bit for each of the last bytes: whether it differed; the latest lowest
 	last     [3]uint8 // the last differences, the latest first
 	same     [8]uint8 // the last difference at each place of a run of differences
+	hits     [8]uint8 // how often in a row it was the one before it, up to 7
 	run      int      // how many differences there are in this run
 	distance int      // bytes since the last difference
-	gaps     [2]uint8 // the last distances, the latest first
+	gap      uint8    // how far the last difference was from the one before, up to 255
 }
 
 func newDifferences() *differences {
 	m := &differences{
-		flags: newBitModel(flagLog, flagSets),
-		slots: mix.NewSlots(valueLog),
-		mixer: mix.NewMixer(valueSets, 18000, 14),
-		skips: newNumber(skipContexts),
-	}
-	for i := range m.maps {
-		m.maps[i].Reset()
-	}
-	for i := range m.plain {
-		even(m.plain[i][:])
+		flags:  newBitModel(flagLog, flagSituations),
+		values: newByteModel(valueLog, valueSituations),
+		skips:  newNumber(skipContexts),
 	}
 	even(m.none[:])
 	return m
@@ -74,14 +61,17 @@ func newDifferences() *differences {
 
 // site is what a byte's contexts look at.
 type site struct {
-	before2, before, here, behind, behind2 uint32 // predicted bytes
-	mark                                   uint32 // what the predictor knows of the byte
-	align                                  uint32 // of the byte in the new side
+	before, here, behind, behind2 uint32 // predicted bytes
+	mark                          uint32 // what the predictor knows of the byte
+	align                         uint32 // of the byte in the new side
 }
 
 func siteOf(predicted, marks []byte, i int, at int64) site {
 	w := predicted[i : i+2*margin+1]
-	return site{uint32(w[0]), uint32(w[1]), uint32(w[2]), uint32(w[3]), uint32(w[4]), uint32(marks[i]), uint32(at+int64(i)) & 7}
+	return site{
+		before: uint32(w[1]), here: uint32(w[2]), behind: uint32(w[3]), behind2: uint32(w[4]),
+		mark: uint32(marks[i]), align: uint32(at+int64(i)) & 7,
+	}
 }
 
 // stretch codes new, for which predicted has a prediction for each byte, between margin
@@ -152,21 +142,16 @@ func (m *differences) equal(c *mix.Coder, predicted, new []byte, first bool) (in
 
 // differs codes whether a byte differs. It mixes, with the mark of the byte,
 //
-//   - which of the last eight and sixteen bytes did;
+//   - which of the last sixteen bytes did;
 //   - the predicted byte and its neighbours, since opcodes tell where addresses are;
-//   - how far the last differences are, and how far they were apart, for tables.
+//   - how far the last difference is, and how far it was from the one before, for tables.
 func (m *differences) differs(c *mix.Coder, s *site, new byte) bool {
-	far := uint32(min(m.distance, 255))
-	near, gap := m.past&255, uint32(m.gaps[0])
-	hashes := [mix.Inputs]uint32{
-		hash(near, s.mark),
+	near := m.past & 255
+	hashes := [mix.Contexts]uint32{
 		hash(m.past&0xffff, s.mark),
 		hash(m.past&15|s.mark<<8, s.here|s.before<<8),
-		hash(s.before<<8|s.here|s.mark<<16, s.behind|(m.past&3)<<8),
 		hash(near|s.mark<<16, s.here|s.behind<<8|s.behind2<<16),
-		hash(s.before2|s.before<<8|s.here<<16, s.mark|(m.past&7)<<8),
-		hash(far|s.align<<8, gap),
-		hash(far|gap<<8|uint32(m.gaps[1])<<16, uint32(m.last[0])),
+		hash(uint32(min(m.distance, 255))|s.align<<8, uint32(m.gap)),
 	}
 	bit := 0
 	if uint32(new) != s.here {
@@ -175,50 +160,22 @@ func (m *differences) differs(c *mix.Coder, s *site, new byte) bool {
 	return m.flags.code(c, bit, &hashes, int(near|min(s.mark, 3)<<8)) == 1
 }
 
-// value codes the difference of a byte that differs, and returns the byte. It mixes the
-// differences before, that at the same place of the last run of them, and
-// the predicted byte and the one before it.
+// value codes the difference of a byte that differs, and returns the byte. It guesses the
+// one at the same place of the last run of differences, and mixes the differences
+// before, which of the last bytes differed, and the predicted byte and the one
+// before it.
 func (m *differences) value(c *mix.Coder, s *site, new byte) byte {
-	run := uint32(min(m.run, 7))
-	turn := min(run, 3)
-	last, same := uint32(m.last[0]), uint32(m.same[run])
-	hashes := [valueContexts]uint32{
-		hash(same|run<<8, s.mark),
+	place := min(m.run, 7)
+	turn := min(place, 3)
+	last := uint32(m.last[0])
+	hashes := [mix.Contexts]uint32{
 		hash(s.here|last<<8, s.mark),
-		hash(last|uint32(m.last[1])<<8, turn),
-		hash(m.past&255, s.mark),
-		hash(s.here|s.before<<8, turn),
-		hash(same|last<<8|s.here<<16, s.mark),
-		hash(last|uint32(m.last[1])<<8|uint32(m.last[2])<<16, uint32(min(m.distance, 15))),
+		hash(m.past&255, s.mark|1<<8),
+		hash(s.here|s.before<<8, uint32(turn)|2<<8),
+		hash(last|uint32(m.last[1])<<8|uint32(m.last[2])<<16, uint32(min(m.distance, 15))|3<<8),
 	}
-	difference := new - byte(s.here)
-	plain := &m.plain[same]
-	set := int(turn<<2|m.past&3) << 5
-	node := 1
-	for half := 4; half >= 0; half -= 4 {
-		for i, h := range hashes {
-			m.slot[i] = m.slots.Find(mix.Hash(h, uint32(node)*slotHash+uint32(i)))
-		}
-		sub := 1
-		for k := half + 3; k >= half; k-- {
-			for i, h := range m.slot {
-				m.mixer.In[i] = m.maps[i][h[sub&15]].Stretch()
-			}
-			p := &plain[node&255]
-			m.mixer.In[valueContexts] = p.Stretch()
-			x := m.mixer.Mix(set | half<<2 | sub)
-			bit := c.Code(int(difference>>k)&1, min(max(mix.Squash(x), 16), 65536-16))
-			m.mixer.Update(bit)
-			for i, h := range m.slot {
-				m.maps[i][h[sub&15]].Update(bit, 255)
-				mix.Add(&h[sub&15], bit)
-			}
-			p.Update(bit, numberLimit)
-			node = node<<1 | bit
-			sub = sub<<1 | bit
-		}
-	}
-	difference = byte(node)
+	g := guess{int(m.same[place]), int(m.hits[place])<<3 | place}
+	difference := m.values.code(c, new-byte(s.here), &hashes, g, turn<<2|int(m.past&3))
 	m.note(difference)
 	return byte(s.here) + difference
 }
@@ -226,9 +183,15 @@ func (m *differences) value(c *mix.Coder, s *site, new byte) byte {
 // note puts a difference before the next byte.
 func (m *differences) note(difference byte) {
 	m.last = [3]uint8{difference, m.last[0], m.last[1]}
-	m.same[min(m.run, 7)] = difference
+	place := min(m.run, 7)
+	if difference == m.same[place] {
+		m.hits[place] = min(m.hits[place]+1, 7)
+	} else {
+		m.hits[place] = 0
+	}
+	m.same[place] = difference
 	m.run++
-	m.gaps = [2]uint8{uint8(min(m.distance, 255)), m.gaps[0]}
+	m.gap = uint8(min(m.distance, 255))
 	m.distance = 0
 	m.past = m.past<<1 | 1
 }

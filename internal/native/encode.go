@@ -149,7 +149,7 @@ func (e *encoder) displacements() ([]byte, error) {
 	c := mix.NewEncoder()
 	m := newLiterals(planSlots, planWindow)
 	for _, v := range b {
-		m.code(c, v)
+		m.code(c, v, 0)
 	}
 	return append(binary.AppendUvarint(nil, uint64(len(b))), c.Finish()...), nil
 }
@@ -217,8 +217,8 @@ func (e *encoder) differences(d *Delta) ([]byte, error) {
 			if o.Kind == Copy {
 				n = min(n, stretchSize)
 				p := predicted[:n+2*margin]
-				clear(marks)
-				if err := readAround(old, p, o.Old, old.size); err != nil {
+				clear(marks[:n])
+				if err := old.around(p, o.Old-margin); err != nil {
 					return nil, err
 				}
 				if e.predictor != nil {
@@ -268,6 +268,8 @@ const (
 	// trialSize is the size of the pieces of literals of which it is found out whether they are
 	// better stored, in bytes; a shorter rest belongs to the piece before it.
 	trialSize = 4 << 10
+	// trialSlots is the logarithm of the number of slots of the model that finds it out.
+	trialSlots = 16
 	// leastStored is the shortest piece that is stored, in bytes.
 	leastStored = 256
 	// storedWorth is of how many bytes that are stored one more in the delta is accepted:
@@ -278,51 +280,84 @@ const (
 // literals returns the sections of coded and stored literals. Operations for stored ones
 // become operations of their own.
 func (e *encoder) literals() (coded, stored []byte) {
-	total := 0
-	for _, o := range e.ops {
-		if o.Kind == Literal {
-			total += int(o.Len)
-		}
-	}
+	total, left := e.sizeOf(Literal), int64(0)
 	if total == 0 {
 		return nil, nil
 	}
-	slots := min(max(bits.Len(uint(total))+2, leastSlots), 18)
 	window := min(max(bits.Len(uint(total)), leastWindow), 22)
-	e.divide(slots, window)
-	c := mix.NewEncoder()
-	m := newLiterals(slots, window)
-	any := false
+	e.divide(window)
+	if left = e.sizeOf(Literal); left > 0 {
+		slots := min(max(bits.Len(uint(left))-2, leastSlots), 18)
+		l := newLiteralCoder(e, slots, window)
+		e.eachOp(l.op)
+		coded = append([]byte{byte(slots), byte(window)}, l.c.Finish()...)
+	}
+	e.eachOp(func(o Op, at int64) {
+		if o.Kind == Stored {
+			stored = append(stored, e.NewSide[at:at+o.Len]...)
+		}
+	})
+	return coded, stored
+}
+
+// eachOp calls f for each operation and the offset of what it makes.
+func (e *encoder) eachOp(f func(o Op, at int64)) {
 	at := int64(0)
 	for _, o := range e.ops {
-		b := e.NewSide[at : at+o.Len]
-		switch o.Kind {
-		case Literal:
-			any = true
-			for _, v := range b {
-				m.code(c, v)
-			}
-		case Stored:
-			stored = append(stored, b...)
-			for _, v := range b {
-				m.note(v)
-			}
-		}
+		f(o, at)
 		at += o.Len
 	}
-	if any {
-		coded = append([]byte{byte(slots), byte(window)}, c.Finish()...)
+}
+
+// sizeOf returns how many bytes operations of a kind make.
+func (e *encoder) sizeOf(k Kind) (n int64) {
+	for _, o := range e.ops {
+		if o.Kind == k {
+			n += o.Len
+		}
 	}
-	return coded, stored
+	return n
+}
+
+// literalCoder encodes literals.
+type literalCoder struct {
+	*encoder
+	c        *mix.Coder
+	m        *literals
+	diagonal int64 // of the last copy
+}
+
+func newLiteralCoder(e *encoder, slots, window int) *literalCoder {
+	return &literalCoder{encoder: e, c: mix.NewEncoder(), m: newLiterals(slots, window)}
+}
+
+// op encodes what an operation makes, or takes note of it.
+func (l *literalCoder) op(o Op, at int64) {
+	switch o.Kind {
+	case Copy:
+		l.diagonal = o.Old - at
+	case Literal:
+		l.encode(at, o.Len)
+	case Stored:
+		l.m.note(l.NewSide[at : at+o.Len])
+	}
+}
+
+func (l *literalCoder) encode(at, n int64) {
+	for i := at; i < at+n; i++ {
+		old := byte(0)
+		if was := i + l.diagonal; was >= 0 && was < int64(len(l.OldSide)) {
+			old = l.OldSide[was]
+		}
+		l.m.code(l.c, l.NewSide[i], old)
+	}
 }
 
 // divide makes those pieces of literals stored ones which the model would hardly make
 // smaller.
-func (e *encoder) divide(slots, window int) {
-	c := mix.NewEncoder()
-	m := newLiterals(slots, window)
+func (e *encoder) divide(window int) {
+	l := newLiteralCoder(e, trialSlots, window)
 	var out []Op
-	at := int64(0)
 	put := func(k Kind, n int64) {
 		if i := len(out) - 1; i >= 0 && out[i].Kind == k && k != Copy && k != Fill {
 			out[i].Len += n
@@ -330,29 +365,27 @@ func (e *encoder) divide(slots, window int) {
 		}
 		out = append(out, Op{Kind: k, Len: n})
 	}
-	for _, o := range e.ops {
+	e.eachOp(func(o Op, at int64) {
 		if o.Kind != Literal {
 			out = append(out, o)
-			at += o.Len
-			continue
+			l.op(o, at)
+			return
 		}
 		for n := o.Len; n > 0; {
 			k := min(n, trialSize)
 			if n-k < trialSize/2 {
 				k = n
 			}
-			before := c.Len()
-			for _, v := range e.NewSide[at : at+k] {
-				m.code(c, v)
-			}
+			before := l.c.Len()
+			l.encode(at, k)
 			kind := Literal
-			if cost := int64(c.Len() - before); k >= leastStored && cost > k-k/storedWorth {
+			if cost := int64(l.c.Len() - before); k >= leastStored && cost > k-k/storedWorth {
 				kind = Stored
 			}
 			put(kind, k)
 			at += k
 			n -= k
 		}
-	}
+	})
 	e.ops = out
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+
+package native
+
+import "swudelta/internal/mix"
+
+const (
+	// slotHash spreads the nodes of a byte over the slots.
+	slotHash = 0x3d4d51cb
+	// maxSure bounds how sure a guess may be.
+	maxSure = 63
+	// firstGuess is the probability at first, of 65536, that a guessed bit comes.
+	firstGuess = 50000
+)
+
+// byteModel is the model of bytes, of which each bit is foretold from the bits before it in
+// some contexts, and by a guess of the whole byte.
+type byteModel struct {
+	slots   *mix.Slots
+	bits    *mix.Predictor
+	none    mix.Prob                 // where the guess is wrong, or there is none
+	guesses [maxSure + 1][2]mix.Prob // by how sure the guess is, and the guessed bit
+}
+
+// guess is what a byte is expected to be.
+type guess struct {
+	value int // 0 to 255; -1: there is none
+	sure  int // up to maxSure: how often such guesses were right, in any measure
+}
+
+// newByteModel returns a model with 1<<log slots, and weights for as many situations.
+func newByteModel(log uint, situations int) *byteModel {
+	m := &byteModel{slots: mix.NewSlots(log), bits: mix.NewPredictor(situations * 2 * 32)}
+	m.none = mix.NewProb(1 << 15)
+	for i := range m.guesses {
+		m.guesses[i] = [2]mix.Prob{mix.NewProb(65536 - firstGuess), mix.NewProb(firstGuess)}
+	}
+	return m
+}
+
+// code codes a byte in contexts of which hashes are given. Half a byte has one slot in each
+// context.
+func (m *byteModel) code(c *mix.Coder, b byte, hashes *[mix.Contexts]uint32, g guess, situation int) byte {
+	var slots [mix.Contexts]*mix.Slot
+	node := 1
+	for half := 4; half >= 0; half -= 4 {
+		for i, h := range hashes {
+			slots[i] = m.slots.Find(mix.Hash(h, uint32(node)*slotHash))
+		}
+		sub := 1
+		for k := half + 3; k >= half; k-- {
+			for i, s := range slots {
+				m.bits.Histories[i] = &s[sub&15]
+			}
+			set := situation<<6 | half<<2 | sub
+			m.bits.Prob = &m.none
+			if (g.value|256)>>(k+1) == node {
+				set |= 32
+				m.bits.Prob = &m.guesses[g.sure&maxSure][g.value>>k&1]
+			}
+			bit := m.bits.Code(c, int(b>>k)&1, set)
+			node = node<<1 | bit
+			sub = sub<<1 | bit
+		}
+	}
+	return byte(node)
+}
