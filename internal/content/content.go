@@ -100,6 +100,9 @@ type View struct {
 	// Segments make a member of the target of Data, which lies in them end to end. Only Trees
 	// sets them.
 	Segments []Segment
+	// NotOpened are the compressed members of a member of the target that cannot be closed
+	// again, and why.
+	NotOpened []string
 	// Images are what in Data may have a layout.
 	Images []Image
 }

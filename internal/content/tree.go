@@ -118,22 +118,18 @@ func (s sums) add(list []*member.Member, opened func(*member.Member) bool) {
 // analyse finds out how the members of the target are closed again, but for those that are
 // known.
 func (o *Options) analyse(trees []*tree, known sums) error {
-	type task struct {
-		*member.Member
-		in []byte
-	}
-	var tasks []task
-	var collect func(list []*member.Member, in []byte)
-	collect = func(list []*member.Member, in []byte) {
+	var tasks []*member.Member
+	var collect func(list []*member.Member)
+	collect = func(list []*member.Member) {
 		for _, m := range list {
 			if !known[m.SHA256] {
-				tasks = append(tasks, task{m, in})
-				collect(m.Members, m.Content)
+				tasks = append(tasks, m)
+				collect(m.Members)
 			}
 		}
 	}
 	for _, t := range trees {
-		collect(t.members, t.data)
+		collect(t.members)
 	}
 	errs := make([]error, len(tasks))
 	var wait sync.WaitGroup
@@ -143,7 +139,7 @@ func (o *Options) analyse(trees []*tree, known sums) error {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			if errs[i] = t.Close(t.in, o.Libraries); errors.Is(errs[i], member.ErrUnclosable) {
+			if errs[i] = t.Close(o.Libraries); errors.Is(errs[i], member.ErrUnclosable) {
 				errs[i] = nil
 			}
 			<-free
@@ -229,6 +225,7 @@ func (o *Options) oldView(t *tree, opened func(*member.Member) bool) (*View, err
 func (o *Options) newView(t *tree) (*View, error) {
 	b := &builder{}
 	closed := ""
+	var notOpened []string
 	var add func(data []byte, list []*member.Member) []Segment
 	add = func(data []byte, list []*member.Member) (out []Segment) {
 		at := len(b.images)
@@ -242,7 +239,10 @@ func (o *Options) newView(t *tree) (*View, error) {
 		}
 		for _, m := range list {
 			if !m.Closed {
-				if m.Len > t.Len/2 {
+				if m.Reason != "" {
+					notOpened = append(notOpened, fmt.Sprintf("%v of %d bytes at %d: %s", m.Number, m.Len, m.Off, m.Reason))
+				}
+				if m.Reason != "" && m.Len > t.Len/2 {
 					closed = fmt.Sprintf("%v is compared as it is stored: %s", m.Number, m.Reason)
 				}
 				continue
@@ -259,7 +259,7 @@ func (o *Options) newView(t *tree) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.Segments, v.Closed = segments, closed
+	v.Segments, v.Closed, v.NotOpened = segments, closed, notOpened
 	if kind := codec.Detect(t.data[:min(len(t.data), codec.HeadSize)]); closed == "" && kind != codec.KindPlain && len(segments) == 1 {
 		v.Closed = fmt.Sprintf("%v is compared as it is stored", kind)
 	}

@@ -95,10 +95,10 @@ type matcher struct {
 	head []uint32 // by hash: the last place, plus placeBase
 	// By hash of three bytes, for styles whose chains are of four: the last place.
 	triples []uint32
-	prev    []uint32 // by place, modulo the size of a window: the one before with its hash
-	known   int64    // the content before this has places in the table
-	pos     int64    // of the next token
-	end     int64    // of what the encoder had when it searched
+	prev    *[maxWindow]uint32 // by place, modulo the size of a window: the one before with its hash
+	known   int64              // the content before this has places in the table
+	pos     int64              // of the next token
+	end     int64              // of what the encoder had when it searched
 
 	here   match // at pos, found while the token before was chosen
 	next   match // at pos+1
@@ -116,7 +116,7 @@ const placeBase = 2 * maxWindow
 
 // newMatcher returns a matcher that reads size bytes of content.
 func newMatcher(p params, content io.Reader, size int64) *matcher {
-	m := &matcher{params: p, view: view{r: io.LimitReader(content, size), size: size}, head: make([]uint32, 1<<p.hashBits), prev: make([]uint32, maxWindow)}
+	m := &matcher{params: p, view: view{r: io.LimitReader(content, size), size: size}, head: make([]uint32, 1<<p.hashBits), prev: new([maxWindow]uint32)}
 	if p.style >= quadGreedy {
 		m.triples = make([]uint32, 1<<tripleBits)
 	}
@@ -178,9 +178,10 @@ func (m *matcher) search(pos int64, i, least int) match {
 		return match{}
 	}
 	now := buf[i : i+left]
-	end, last := now[best.length], now[best.length-1] // what a longer copy has at its end
+	end := binary.LittleEndian.Uint16(now[best.length-1:]) // what a longer copy has at its end
+	tail := buf[best.length-1:]
 	limit := uint32(m.window)
-	mask := uint32(len(m.prev) - 1)
+	prev := m.prev
 	distance := at - place
 	if distance == 0 || distance > limit || place == placeBase {
 		return match{}
@@ -188,19 +189,19 @@ func (m *matcher) search(pos int64, i, least int) match {
 	work := chain
 	for {
 		j := i - int(distance)
-		if buf[j+best.length] == end && buf[j+best.length-1] == last {
+		if binary.LittleEndian.Uint16(tail[j:]) == end {
 			if n := common(buf[j:], now); n > best.length {
 				best = match{n, int(distance)}
 				if n >= nice {
 					break
 				}
-				end, last = now[n], now[n-1]
+				end, tail = binary.LittleEndian.Uint16(now[n-1:]), buf[n-1:]
 			}
 		}
 		if chain--; chain <= 0 {
 			break
 		}
-		place = m.prev[place&mask]
+		place = prev[place%maxWindow]
 		// The first place may lie as far away as the window reaches, others one byte
 		// less; the first byte of the content is never found.
 		further := at - place

@@ -17,9 +17,10 @@ import (
 // Member is a member that was found and opened.
 type Member struct {
 	Number
-	Off, Len   int64 // of the bytes as stored, in what it was found in
+	Off, Len   int64         // of the bytes as stored, in what it was found in
+	Stored     []byte        // these bytes
+	SHA256     digest.SHA256 // of them
 	OpenParams []byte
-	SHA256     digest.SHA256 // of the bytes as stored
 	Content    []byte
 	Members    []*Member // in Content: in order, apart from each other
 
@@ -32,10 +33,10 @@ type Member struct {
 // End is the offset behind the member.
 func (m *Member) End() int64 { return m.Off + m.Len }
 
-// Close finds out how the member, which was found in b, is closed again. The error is
-// ErrUnclosable if it cannot be, and then m.Reason says why.
-func (m *Member) Close(b []byte, libs *Libraries) error {
-	params, err := formats[m.Number].Analyse(b[m.Off:m.End()], m.Content, libs)
+// Close finds out how the member is closed again. The error is ErrUnclosable if it cannot be, and
+// then m.Reason says why.
+func (m *Member) Close(libs *Libraries) error {
+	params, err := formats[m.Number].Analyse(m.Stored, m.Content, libs)
 	if err != nil {
 		m.Reason = err.Error()
 		return err
@@ -182,7 +183,8 @@ func (f *Finder) open(b []byte, at int, n Number) (*Member, error) {
 	if len(found.Params) > MaxOpenParams {
 		return nil, fmt.Errorf("%v: %d bytes of parameters", n, len(found.Params))
 	}
-	m.SHA256 = digest.Sum(b[at:m.End()])
+	m.Stored = rest[:m.Len]
+	m.SHA256 = digest.Sum(m.Stored)
 	f.Count--
 	f.Content -= int64(len(content))
 	return m, nil

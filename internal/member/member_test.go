@@ -88,7 +88,7 @@ func check(t *testing.T, b []byte, list []*Member) {
 			t.Fatalf("%v member at %d: opened to %d bytes of %d: %v", m.Number, m.Off, len(content), len(m.Content), err)
 		}
 		r.Close()
-		if err := m.Close(b, nil); err != nil {
+		if err := m.Close(nil); err != nil {
 			t.Fatalf("%v member at %d: %v", m.Number, m.Off, err)
 		}
 		var out bytes.Buffer
@@ -206,7 +206,7 @@ func TestGzipOracle(t *testing.T) {
 			t.Errorf("gzip %s: %d bytes of parameters", level, n)
 		}
 		b[len(b)-6] ^= 1
-		if err := list[0].Close(b, nil); !errors.Is(err, ErrUnclosable) {
+		if err := list[0].Close(nil); !errors.Is(err, ErrUnclosable) {
 			t.Errorf("wrong checksum: %v, want ErrUnclosable", err)
 		}
 	}
@@ -255,11 +255,11 @@ func TestZstd(t *testing.T) {
 		if m := list[0]; m.Off != 6 || m.Len != int64(frame.Len()) || !bytes.Equal(m.Content, a) {
 			t.Fatalf("member at %d of %d bytes with %d", m.Off, m.Len, len(m.Content))
 		}
-		err = list[0].Close(b, libs)
+		err = list[0].Close(libs)
 		if level == codec.CanonicalLevel && err != nil || level != codec.CanonicalLevel && !errors.Is(err, ErrUnclosable) {
 			t.Errorf("level %d: %v", level, err)
 		}
-		if err := list[0].Close(b, nil); !errors.Is(err, ErrUnclosable) {
+		if err := list[0].Close(nil); !errors.Is(err, ErrUnclosable) {
 			t.Errorf("without a library: %v", err)
 		}
 	}
@@ -278,7 +278,7 @@ func FuzzFind(f *testing.F) {
 			if m.Len < leastMember || m.End() > int64(len(b)) {
 				t.Fatalf("member at %d of %d bytes in %d", m.Off, m.Len, len(b))
 			}
-			if err := m.Close(b, nil); err != nil && !errors.Is(err, ErrUnclosable) {
+			if err := m.Close(nil); err != nil && !errors.Is(err, ErrUnclosable) {
 				t.Fatal(err)
 			}
 		}

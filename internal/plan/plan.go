@@ -287,6 +287,9 @@ func (m *maker) member(t *target, limits match.Limits) (*device.Member, error) {
 	}
 	out.Content = out.SHA256
 	out.Segments = t.view.Segments
+	for _, reason := range t.view.NotOpened {
+		m.explainf("%s: not opened: %s", t.describe(), reason)
+	}
 	if t.view.Opened() {
 		out.Content = t.view.Sum()
 		out.Kind = t.view.Parts[0].Kind

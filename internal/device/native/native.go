@@ -66,12 +66,13 @@ func (d *Device) Limits(memory int64) match.Limits {
 type writer struct {
 	*Device
 	format.Input
-	source  content.Input
-	starts  map[content.Part]int64  // where in the old side parts of the source are
-	opened  map[*content.Opened]int // numbers of streams
-	oldSize int64
-	olds    [][]byte
-	news    [][]byte
+	source content.Input
+	starts map[content.Part]int64  // where in the old side parts of the source are
+	opened map[*content.Opened]int // numbers of streams
+	olds   [][]byte                // the old side,
+	ends   []int64                 // where each of them ends in it,
+	owner  []int                   // and the index of its stream
+	news   [][]byte
 }
 
 // Write returns the delta as a file.
@@ -81,10 +82,11 @@ func (d *Device) Write(delta *device.Delta) ([]byte, error) {
 	w.TargetLength, w.TargetSHA256 = delta.Target, delta.TargetSHA256
 	w.Progress = delta.Progress
 	for _, m := range delta.Members {
-		if err := w.member(m); err != nil {
+		if err := w.member(m, delta.Explain); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 	}
+	w.prune()
 	var err error
 	if w.OldSide, err = w.join(w.olds); err == nil {
 		w.NewSide, err = w.join(w.news)
@@ -127,19 +129,7 @@ func (w *writer) add(content []byte, segments ...format.Segment) {
 	w.news = append(w.news, content)
 }
 
-// segments returns segments of a member as the format has them.
-func segments(list []content.Segment) (out []format.Segment) {
-	for _, s := range list {
-		f := format.Segment{Length: s.Len}
-		if m := s.Member; m != nil {
-			f.Format, f.Params, f.Parts = m.Number, m.CloseParams, segments(s.Parts)
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-func (w *writer) member(m *device.Member) error {
+func (w *writer) member(m *device.Member, explain func(format string, args ...any)) error {
 	switch {
 	case m.Copy != nil:
 		b, err := w.Load(w.source.Section(*m.Copy))
@@ -168,8 +158,11 @@ func (w *writer) member(m *device.Member) error {
 		old = append(old, match.Range{Off: int(at), Len: int(p.Size)})
 		done += p.Size
 	}
-	w.Ops = append(w.Ops, operations(m.Image, old)...)
-	w.add(m.Image.Target, segments(m.Segments)...)
+	c := chooser{writer: w, ops: operations(m.Image, old), content: m.Image.Target, explain: explain}
+	made := c.choose(m.Segments, 1)
+	w.Ops = append(w.Ops, made.ops...)
+	w.New = append(w.New, made.segments...)
+	w.news = append(w.news, made.news...)
 	return nil
 }
 
@@ -183,10 +176,14 @@ func (w *writer) part(p content.Part, data []byte) (int64, error) {
 	} else {
 		w.stream(format.Stream{Parent: w.open(p.In, true), Offset: p.Off, Length: p.Len, Size: p.Size})
 	}
-	at := w.oldSize
+	at := int64(0)
+	if n := len(w.ends); n > 0 {
+		at = w.ends[n-1]
+	}
 	w.starts[p] = at
-	w.oldSize += p.Size
 	w.olds = append(w.olds, data)
+	w.ends = append(w.ends, at+p.Size)
+	w.owner = append(w.owner, len(w.Old)-1)
 	return at, nil
 }
 
