@@ -17,7 +17,7 @@ import (
 // layers are the internal packages from the bottom up: each imports only from
 // layers below its own.
 var layers = [][]string{
-	{"fault", "suffix", "progress"},
+	{"fault", "suffix", "progress", "span", "newfile"},
 	{"digest", "mix"},
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff", "member"},

@@ -17,6 +17,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // ApplyOptions says what Apply may use.
@@ -163,7 +164,7 @@ func (a *applier) budget() int64 { return cmp.Or(a.opts.Memory, DefaultMemory) }
 type info struct {
 	mentions map[stageKey]int // how often there is an item that may have to be staged
 	last     map[stageKey]int // the last chunk that needs an item that may have to be staged
-	copied   []extent         // ranges of the target that are copied later, merged
+	copied   []span.Range     // ranges of the target that are copied later, merged
 	opened   opened
 }
 
@@ -193,7 +194,7 @@ func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, e
 			if c.Length > d.TargetLength || c.Offset > d.TargetLength-c.Length {
 				return pamz.Errorf(pamz.CodeOutOfBounds, "%d bytes at %d of a target of %d bytes", c.Length, c.Offset, d.TargetLength)
 			}
-			in.copied = append(in.copied, extent{c.Offset, c.Length})
+			in.copied = append(in.copied, span.Range{Off: c.Offset, Len: c.Length})
 		case r.Op == pamz.OpNested && r.Params[0].Item.Inline():
 			nested, err := d.DecodeNested(it, r.Params[0].Item.Recipe.Open(), a.items)
 			if err != nil {
@@ -217,11 +218,11 @@ func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, e
 		}
 		return nil
 	})
-	slices.SortFunc(in.copied, extent.compare)
+	slices.SortFunc(in.copied, span.Range.Compare)
 	merged := in.copied[:0]
 	for _, e := range in.copied {
-		if n := len(merged); n > 0 && e.start <= merged[n-1].start+merged[n-1].size {
-			merged[n-1].size = max(merged[n-1].size, e.start+e.size-merged[n-1].start)
+		if n := len(merged); n > 0 && e.Off <= merged[n-1].Off+merged[n-1].Len {
+			merged[n-1].Len = max(merged[n-1].Len, e.Off+e.Len-merged[n-1].Off)
 			continue
 		}
 		merged = append(merged, e)

@@ -5,7 +5,6 @@ package apply
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // zeros reads as zero bytes without end.
@@ -71,17 +71,9 @@ type store interface {
 	Truncate(size int64) error
 }
 
-// extent is a range of bytes: of a target, of a source, or of an arena. In an arena a start
-// below zero stands for a block in memory.
-type extent struct{ start, size int64 }
-
-func (e extent) compare(o extent) int {
-	return cmp.Or(cmp.Compare(e.start, o.start), cmp.Compare(e.size, o.size))
-}
-
-// room is what an arena gives out: extents that are filled and read end to end; in
-// memory there is one only.
-type room []extent
+// room is what an arena gives out: ranges of it that are filled and read end to end; in
+// memory there is one only, whose offset is below zero.
+type room []span.Range
 
 // arena gives out room in one scratch file, so that many pieces need neither
 // many descriptors nor more space than what is in use at a time. Some of it lies in
@@ -89,16 +81,16 @@ type room []extent
 type arena struct {
 	quick    int64               // bytes of memory that are left
 	take     func(n int64) error // called with bytes of memory that are taken, or given back
-	blocks   map[int64]*block    // extents in memory
+	blocks   map[int64]*block    // rooms in memory, by offset
 	newBlock func(size int64) (*block, error)
 	last     int64 // start of the last of them
 
 	open  func() (*os.File, error)
 	store store
-	end   int64    // of the last extent in use
-	most  int64    // that end was, so far
-	gaps  []extent // before end, by start, none touching another
-	holes bool     // what lies in no room reads as zeros, which take no space
+	end   int64        // of the last range in use
+	most  int64        // that end was, so far
+	gaps  []span.Range // before end, by start, none touching another
+	holes bool         // what lies in no room reads as zeros, which take no space
 }
 
 // alloc returns room for size bytes: first fit; otherwise all gaps, and the remainder at
@@ -113,18 +105,18 @@ func (a *arena) alloc(size int64) (r room, err error) {
 		}
 	}
 	for size > 0 && len(a.gaps) > 0 {
-		i := max(slices.IndexFunc(a.gaps, func(g extent) bool { return g.size >= size }), 0)
+		i := max(slices.IndexFunc(a.gaps, func(g span.Range) bool { return g.Len >= size }), 0)
 		g := &a.gaps[i]
-		n := min(size, g.size)
-		r = append(r, extent{g.start, n})
+		n := min(size, g.Len)
+		r = append(r, span.Range{Off: g.Off, Len: n})
 		size -= n
-		a.punch(extent{g.start, n})
-		if *g = (extent{g.start + n, g.size - n}); g.size == 0 {
+		a.punch(span.Range{Off: g.Off, Len: n})
+		if *g = (span.Range{Off: g.Off + n, Len: g.Len - n}); g.Len == 0 {
 			a.gaps = slices.Delete(a.gaps, i, i+1)
 		}
 	}
 	if size > 0 {
-		r = append(r, extent{a.end, size})
+		r = append(r, span.Range{Off: a.end, Len: size})
 		a.end += size
 		a.most = max(a.most, a.end)
 		if a.holes {
@@ -135,10 +127,10 @@ func (a *arena) alloc(size int64) (r room, err error) {
 }
 
 // punch makes a gap, where other content was, read as zeros.
-func (a *arena) punch(e extent) {
+func (a *arena) punch(e span.Range) {
 	if f, ok := a.store.(*os.File); ok && a.holes {
 		const keepSize, punchHole = 1, 2 // FALLOC_FL_* of fallocate(2)
-		a.holes = syscall.Fallocate(int(f.Fd()), keepSize|punchHole, e.start, e.size) == nil
+		a.holes = syscall.Fallocate(int(f.Fd()), keepSize|punchHole, e.Off, e.Len) == nil
 	}
 }
 
@@ -160,15 +152,15 @@ func (a *arena) hold(size int64) (room, error) {
 	}
 	a.last--
 	a.blocks[a.last] = b
-	return room{{a.last, size}}, nil
+	return room{{Off: a.last, Len: size}}, nil
 }
 
 // drop gives room in memory back.
-func (a *arena) drop(e extent) error {
-	b := a.blocks[e.start]
-	delete(a.blocks, e.start)
-	a.quick += e.size
-	if err := a.take(-e.size); err != nil {
+func (a *arena) drop(e span.Range) error {
+	b := a.blocks[e.Off]
+	delete(a.blocks, e.Off)
+	a.quick += e.Len
+	if err := a.take(-e.Len); err != nil {
 		return err
 	}
 	return b.free()
@@ -266,22 +258,22 @@ func (a *arena) free(r room) error {
 	return nil
 }
 
-func (a *arena) giveBack(e extent) error {
-	if e.start < 0 {
+func (a *arena) giveBack(e span.Range) error {
+	if e.Off < 0 {
 		return a.drop(e)
 	}
-	i := sort.Search(len(a.gaps), func(i int) bool { return a.gaps[i].start > e.start })
+	i := sort.Search(len(a.gaps), func(i int) bool { return a.gaps[i].Off > e.Off })
 	a.gaps = slices.Insert(a.gaps, i, e)
-	if i+1 < len(a.gaps) && a.gaps[i].start+a.gaps[i].size == a.gaps[i+1].start {
-		a.gaps[i].size += a.gaps[i+1].size
+	if i+1 < len(a.gaps) && a.gaps[i].Off+a.gaps[i].Len == a.gaps[i+1].Off {
+		a.gaps[i].Len += a.gaps[i+1].Len
 		a.gaps = slices.Delete(a.gaps, i+1, i+2)
 	}
-	if i > 0 && a.gaps[i-1].start+a.gaps[i-1].size == a.gaps[i].start {
-		a.gaps[i-1].size += a.gaps[i].size
+	if i > 0 && a.gaps[i-1].Off+a.gaps[i-1].Len == a.gaps[i].Off {
+		a.gaps[i-1].Len += a.gaps[i].Len
 		a.gaps = slices.Delete(a.gaps, i, i+1)
 	}
-	if n := len(a.gaps) - 1; n >= 0 && a.gaps[n].start+a.gaps[n].size == a.end {
-		a.end = a.gaps[n].start
+	if n := len(a.gaps) - 1; n >= 0 && a.gaps[n].Off+a.gaps[n].Len == a.end {
+		a.end = a.gaps[n].Off
 		a.gaps = a.gaps[:n]
 		return a.store.Truncate(a.end)
 	}
@@ -291,11 +283,11 @@ func (a *arena) giveBack(e extent) error {
 func (a *arena) reader(r room) io.ReaderAt {
 	c := &chain{starts: []int64{0}}
 	for _, e := range r {
-		if e.start < 0 {
-			return a.blocks[e.start]
+		if e.Off < 0 {
+			return a.blocks[e.Off]
 		}
-		c.parts = append(c.parts, io.NewSectionReader(a.store, e.start, e.size))
-		c.starts = append(c.starts, c.starts[len(c.starts)-1]+e.size)
+		c.parts = append(c.parts, io.NewSectionReader(a.store, e.Off, e.Len))
+		c.starts = append(c.starts, c.starts[len(c.starts)-1]+e.Len)
 	}
 	if len(c.parts) == 1 {
 		return c.parts[0]
@@ -305,8 +297,8 @@ func (a *arena) reader(r room) io.ReaderAt {
 
 // writer returns a buffered writer that fills r from its start.
 func (a *arena) writer(r room) *bufio.Writer {
-	if len(r) == 1 && r[0].start < 0 {
-		return bufio.NewWriterSize(io.NewOffsetWriter(a.blocks[r[0].start], 0), copySize)
+	if len(r) == 1 && r[0].Off < 0 {
+		return bufio.NewWriterSize(io.NewOffsetWriter(a.blocks[r[0].Off], 0), copySize)
 	}
 	if a.holes {
 		return bufio.NewWriterSize(&filler{holes{a.store}, slices.Clone(r)}, copySize)
@@ -326,12 +318,12 @@ func (f *filler) Write(p []byte) (n int, err error) {
 			return n, io.ErrShortWrite
 		}
 		e := &f.left[0]
-		k := min(int64(len(p)-n), e.size)
-		if _, err := f.WriteAt(p[n:n+int(k)], e.start); err != nil {
+		k := min(int64(len(p)-n), e.Len)
+		if _, err := f.WriteAt(p[n:n+int(k)], e.Off); err != nil {
 			return n, err
 		}
 		n += int(k)
-		if *e = (extent{e.start + k, e.size - k}); e.size == 0 {
+		if *e = (span.Range{Off: e.Off + k, Len: e.Len - k}); e.Len == 0 {
 			f.left = f.left[1:]
 		}
 	}

@@ -51,7 +51,7 @@ func TestArena(t *testing.T) {
 		used += n
 		if len(e) > 1 {
 			split = true
-			if e[len(e)-1].start+e[len(e)-1].size == a.end && len(a.gaps) > 0 {
+			if e[len(e)-1].Off+e[len(e)-1].Len == a.end && len(a.gaps) > 0 {
 				t.Fatalf("%d bytes behind all of %d, with gaps %v", n, before, a.gaps)
 			}
 		}
@@ -66,7 +66,7 @@ func TestArena(t *testing.T) {
 		live[byte(i)] = e
 	}
 	if !split {
-		t.Error("no room has several extents")
+		t.Error("no room has several ranges")
 	}
 	for _, e := range live {
 		if err := a.free(e); err != nil {
@@ -86,7 +86,7 @@ func TestArena(t *testing.T) {
 
 func size(r room) (n int64) {
 	for _, e := range r {
-		n += e.size
+		n += e.Len
 	}
 	return n
 }

@@ -8,14 +8,15 @@ import (
 	"sort"
 
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // tap passes a target on and keeps the ranges of it that are copied later.
 type tap struct {
 	w       io.Writer
 	arena   *arena
-	ranges  []extent // of the target, by start, apart from each other
-	kept    []room   // where they are, as far as they were reached
+	ranges  []span.Range // of the target, by start, apart from each other
+	kept    []room       // where they are, as far as they were reached
 	current *bufio.Writer
 	written int64
 }
@@ -58,10 +59,10 @@ func (t *tap) keep(n int64, p []byte) (int64, error) {
 			return n, nil
 		}
 		next := t.ranges[len(t.kept)]
-		if t.written < next.start {
-			return min(n, next.start-t.written), nil
+		if t.written < next.Off {
+			return min(n, next.Off-t.written), nil
 		}
-		e, err := t.arena.alloc(next.size)
+		e, err := t.arena.alloc(next.Len)
 		if err != nil {
 			return 0, err
 		}
@@ -69,7 +70,7 @@ func (t *tap) keep(n int64, p []byte) (int64, error) {
 		t.current = t.arena.writer(e)
 	}
 	r := t.ranges[len(t.kept)-1]
-	left := r.start + r.size - t.written
+	left := r.Off + r.Len - t.written
 	n = min(n, left)
 	if p != nil {
 		if _, err := t.current.Write(p[:n]); err != nil {
@@ -94,8 +95,8 @@ func (t *tap) read(offset, n int64) (io.ReaderAt, error) {
 			return nil, err
 		}
 	}
-	i := sort.Search(len(t.ranges), func(i int) bool { return t.ranges[i].start > offset }) - 1
-	return io.NewSectionReader(t.arena.reader(t.kept[i]), offset-t.ranges[i].start, n), nil
+	i := sort.Search(len(t.ranges), func(i int) bool { return t.ranges[i].Off > offset }) - 1
+	return io.NewSectionReader(t.arena.reader(t.kept[i]), offset-t.ranges[i].Off, n), nil
 }
 
 func (t *tap) close() error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // workFactor is how often each byte of source and target, closed and opened, may be
@@ -45,8 +46,8 @@ type opened struct {
 }
 
 type openedPart struct {
-	extent        // of the source
-	content int64 // of it, in bytes
+	span.Range       // of the source
+	content    int64 // of it, in bytes
 }
 
 // note takes account of an item, whose recipe is well-formed.
@@ -63,7 +64,7 @@ func (o *opened) note(it *pamz.Item) {
 	case pamz.OpZstdDecompression, pamz.OpGzDecompression, pamz.OpZlibDecompression:
 		packed := r.Params[0].Item
 		if from := packed.Recipe; from != nil && from.Op == pamz.OpCopySource && len(from.Params) == 1 {
-			part := extent{int64(from.Params[0].Number), packed.Length}
+			part := span.Range{Off: int64(from.Params[0].Number), Len: packed.Length}
 			o.ranges = append(o.ranges, openedPart{part, min(it.Length, times(packed.Length, ratio))})
 		}
 	}
@@ -73,14 +74,14 @@ func (o *opened) note(it *pamz.Item) {
 // for without end, only the largest counts.
 func (o *opened) fromSource() int64 {
 	slices.SortFunc(o.ranges, func(a, b openedPart) int {
-		return cmp.Or(a.extent.compare(b.extent), cmp.Compare(a.content, b.content))
+		return cmp.Or(a.Range.Compare(b.Range), cmp.Compare(a.content, b.content))
 	})
 	sum, end, largest := int64(0), int64(math.MinInt64), int64(0)
 	for _, p := range o.ranges {
-		if p.start >= end {
+		if p.Off >= end {
 			sum, largest = plus(sum, largest), 0
 		}
-		end, largest = max(end, plus(p.start, p.size)), max(largest, p.content)
+		end, largest = max(end, plus(p.Off, p.Len)), max(largest, p.content)
 	}
 	return plus(sum, largest)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 
+	"swudelta/internal/span"
 	"swudelta/internal/suffix"
 )
 
@@ -27,7 +28,7 @@ type Workspace struct {
 // they have of the old side is of no other use. It need not be sorted, which is
 // what large old sides cost most of the time; nor are the unsorted ranges of the
 // old side, from which nothing is expected.
-func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []Run, opt Options) *Patch {
+func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, opt Options) *Patch {
 	if len(old) > MaxSize || len(new) > MaxSize {
 		panic("bsdiff: sizes out of range")
 	}
@@ -68,10 +69,10 @@ type part struct {
 }
 
 // remainder returns the parts of an old side that are sorted.
-func remainder(size int, copies []Copy, unsorted []Run) []part {
+func remainder(size int, copies []Copy, unsorted []span.Range) []part {
 	taken := slices.Clone(copies)
 	for _, r := range unsorted {
-		taken = append(taken, Copy{Old: int(r.At), Len: int(r.Len)})
+		taken = append(taken, Copy{Old: int(r.Off), Len: int(r.Len)})
 	}
 	slices.SortFunc(taken, func(a, b Copy) int { return a.Old - b.Old })
 	var parts []part
@@ -128,7 +129,7 @@ func (m *matcher) sortedAt(p int) int {
 func (m *matcher) match(rank, i, n int) int {
 	at, room := m.oldAt(int(m.sa[rank]))
 	if n >= room {
-		n = matchLen(m.old[at:], m.new[i:]) // across the end of the part, or not
+		n = span.CommonPrefix(m.old[at:], m.new[i:]) // across the end of the part, or not
 	}
 	if n >= gram {
 		m.enter(at-i, i, i+n)

@@ -2,7 +2,11 @@
 
 package bsdiff
 
-import "slices"
+import (
+	"slices"
+
+	"swudelta/internal/span"
+)
 
 // Options tune [Diff]. The zero value is the default.
 type Options struct {
@@ -111,19 +115,16 @@ func assemble(old, new []byte, path []segment) *Patch {
 // well as zstd -22 does it.
 const FreshRun = 128
 
-// Run is a range of the new side, in bytes.
-type Run struct{ At, Len int64 }
-
 // CutFresh takes the runs of at least min extra bytes out of the patch: the
 // returned patch makes what is left of the new side when they are cut out of it.
-func (p *Patch) CutFresh(min int) (patch *Patch, runs []Run) {
+func (p *Patch) CutFresh(min int) (patch *Patch, runs []span.Range) {
 	q := &Patch{Controls: slices.Clone(p.Controls), Diff: p.Diff, Extra: make([]byte, 0, len(p.Extra))}
 	extra := p.Extra
 	at := int64(0)
 	for i, c := range p.Controls {
 		at += c.Add
 		if c.Extra >= int64(min) {
-			runs = append(runs, Run{at, c.Extra})
+			runs = append(runs, span.Range{Off: at, Len: c.Extra})
 			q.Controls[i].Extra = 0
 		} else {
 			q.Extra = append(q.Extra, extra[:c.Extra]...)

@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"swudelta/internal/span"
 )
 
 // gram is the length of the shortest match that is looked for, in bytes. What
@@ -120,7 +122,7 @@ func (x *index) find(s []byte) (rank, left, right int) {
 		mid := int(uint(lo+hi) / 2)
 		k := min(left, right)
 		t := x.text[x.sa[mid]:]
-		k += matchLen(s[k:], t[k:])
+		k += span.CommonPrefix(s[k:], t[k:])
 		if k == len(s) || k < len(t) && s[k] < t[k] {
 			hi, right = mid, k
 		} else {
@@ -142,25 +144,6 @@ func firstFrom(heads []uint64, h uint64) int {
 		}
 	}
 	return lo
-}
-
-// matchLen counts the equal bytes that a and b start with.
-func matchLen(a, b []byte) int {
-	if len(a) > len(b) {
-		a = a[:len(b)]
-	}
-	n := 0
-	for len(a)-n >= 8 {
-		x := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:])
-		if x != 0 {
-			return n + bits.TrailingZeros64(x)/8
-		}
-		n += 8
-	}
-	for n < len(a) && a[n] == b[n] {
-		n++
-	}
-	return n
 }
 
 // cleared returns n zeros, in the memory of s if there is enough of it: fresh

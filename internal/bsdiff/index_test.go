@@ -9,6 +9,7 @@ import (
 	"sort"
 	"testing"
 
+	"swudelta/internal/span"
 	"swudelta/internal/suffix"
 )
 
@@ -46,7 +47,7 @@ func TestIndexFind(t *testing.T) {
 					if rank < 0 || rank == len(sa) {
 						return 0
 					}
-					n := matchLen(s, text[sa[rank]:])
+					n := span.CommonPrefix(s, text[sa[rank]:])
 					if n < gram {
 						return 0
 					}

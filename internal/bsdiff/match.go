@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+
+	"swudelta/internal/span"
 )
 
 const (
@@ -261,7 +263,7 @@ func (m *matcher) follow(s *state, i int) {
 		return
 	}
 	if p := i + s.diag; p >= 0 && p < len(m.old) {
-		s.run = int32(i + matchLen(m.old[p:], m.new[i:]))
+		s.run = int32(i + span.CommonPrefix(m.old[p:], m.new[i:]))
 	}
 }
 
@@ -493,7 +495,7 @@ func (m *matcher) search(i int) int {
 	if longest < common && len(m.active) > 0 {
 		first, second := m.nearest(rank, m.sortedAt(i+m.active[m.best].diag))
 		for _, k := range [...]int{first, second} {
-			m.match(k, i, matchLen(s[:longest], m.text[m.sa[k]:]))
+			m.match(k, i, span.CommonPrefix(s[:longest], m.text[m.sa[k]:]))
 		}
 	}
 	if longest >= m.longRun {

@@ -21,6 +21,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/member"
+	"swudelta/internal/span"
 	"swudelta/internal/swu"
 )
 
@@ -35,11 +36,8 @@ func (in Input) Section(r Range) *io.SectionReader {
 	return io.NewSectionReader(in, r.Off, r.Len)
 }
 
-// Range is a half-open range of bytes: [Off, Off+Len).
-type Range struct{ Off, Len int64 }
-
-// End is the offset behind the range.
-func (r Range) End() int64 { return r.Off + r.Len }
+// Range is a range of a file.
+type Range = span.Range
 
 // Member is a member of a SWU, or a file that is no SWU as a whole.
 type Member struct {
@@ -58,7 +56,7 @@ func Members(in Input) ([]*Member, error) {
 	if isSWU, err := isSWU(in); err != nil {
 		return nil, err
 	} else if !isSWU {
-		return []*Member{{Range: Range{0, in.Size}, In: in}}, nil
+		return []*Member{{Range: Range{Off: 0, Len: in.Size}, In: in}}, nil
 	}
 	archive, err := swu.Index(in, in.Size)
 	if err != nil {
@@ -67,11 +65,11 @@ func Members(in Input) ([]*Member, error) {
 	var list []*Member
 	for _, h := range archive.Members {
 		if h.Size > 0 {
-			list = append(list, &Member{Name: h.Name, Range: Range{h.Offset, h.Size}, In: in})
+			list = append(list, &Member{Name: h.Name, Range: Range{Off: h.Offset, Len: h.Size}, In: in})
 		}
 	}
 	if len(list) == 0 {
-		list = append(list, &Member{Range: Range{0, in.Size}, In: in})
+		list = append(list, &Member{Range: Range{Off: 0, Len: in.Size}, In: in})
 	}
 	return list, nil
 }

@@ -24,7 +24,7 @@ func gzipped(b []byte) []byte {
 
 func fileMember(data []byte) *Member {
 	in := Input{bytes.NewReader(data), int64(len(data))}
-	return &Member{Name: "m", Range: Range{0, in.Size}, In: in}
+	return &Member{Name: "m", Range: Range{Off: 0, Len: in.Size}, In: in}
 }
 
 func options(notes *[]string) *Options {
@@ -112,7 +112,7 @@ func TestZeros(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []Range{{k, 2 * k}, {4 * k, 6 * k}}; !slices.Equal(v.Zeros, want) {
+	if want := []Range{{Off: k, Len: 2 * k}, {Off: 4 * k, Len: 6 * k}}; !slices.Equal(v.Zeros, want) {
 		t.Errorf("zeros %v, want %v", v.Zeros, want)
 	}
 	if v.Sum() != digest.Sum(data) {

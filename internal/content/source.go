@@ -149,7 +149,7 @@ func (s *streams) end() {
 	n := s.used()
 	// A stream without content would be an item that no device takes.
 	if s.size > 0 {
-		s.parts = append(s.parts, Part{Range: Range{s.base + s.at, n}, Kind: s.kind, Size: s.size})
+		s.parts = append(s.parts, Part{Range: Range{Off: s.base + s.at, Len: n}, Kind: s.kind, Size: s.size})
 	}
 	if s.kind != codec.KindPlain {
 		s.opened++

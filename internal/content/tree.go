@@ -187,7 +187,7 @@ func (o *Options) oldView(t *tree, opened func(*member.Member) bool) (*View, err
 		put := func(from, to int64) {
 			if from < to {
 				image.Places = append(image.Places, b.add(data, from, to-from))
-				parts = append(parts, Part{Range: Range{base + from, to - from}, Size: to - from, In: in})
+				parts = append(parts, Part{Range: Range{Off: base + from, Len: to - from}, Size: to - from, In: in})
 			}
 		}
 		var inside []*member.Member
@@ -209,7 +209,7 @@ func (o *Options) oldView(t *tree, opened func(*member.Member) bool) (*View, err
 		}
 		b.images = append(b.images, image)
 		for _, m := range inside {
-			add(m.Content, 0, &Opened{Range{base + m.Off, m.Len}, m, in}, m.Members)
+			add(m.Content, 0, &Opened{Range{Off: base + m.Off, Len: m.Len}, m, in}, m.Members)
 		}
 	}
 	add(t.data, t.Off, nil, t.members)

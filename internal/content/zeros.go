@@ -36,7 +36,7 @@ func (z *zeroFinder) end(n int64) {
 		if k := len(z.found) - 1; k >= 0 && z.found[k].End() == z.at-n {
 			z.found[k].Len += n
 		} else {
-			z.found = append(z.found, Range{z.at - n, n})
+			z.found = append(z.found, Range{Off: z.at - n, Len: n})
 		}
 	}
 	z.dirty = false

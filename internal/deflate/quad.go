@@ -5,6 +5,8 @@ package deflate
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"swudelta/internal/span"
 )
 
 // libdeflate looks for copies of four bytes and more along a chain of places whose
@@ -66,7 +68,7 @@ func (m *matcher) searchQuad(pos int64, i, least, chain int) match {
 		m.work++
 		old := buf[i-int(d):]
 		if old[best.length] == now[best.length] && binary.LittleEndian.Uint32(old) == first {
-			if n := common(old, now); n > best.length {
+			if n := span.CommonPrefix(old, now); n > best.length {
 				best = match{n, int(d)}
 				if n >= nice {
 					break

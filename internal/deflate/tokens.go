@@ -7,6 +7,7 @@ import (
 	"math/bits"
 
 	"swudelta/internal/fault"
+	"swudelta/internal/span"
 )
 
 // A token that is not as predicted is described by what could have been there: the
@@ -152,7 +153,7 @@ func (m *matcher) findPlaces(i, left int) {
 		first := binary.LittleEndian.Uint32(now)
 		place = m.head[quadHash(first, m.hashBits)]
 		if d := at - m.triples[quadHash(first<<8>>8, tripleBits)]; d > 0 && d <= maxWindow && int(d) <= i {
-			if n := common(buf[i-int(d):], now); n == minMatch {
+			if n := span.CommonPrefix(buf[i-int(d):], now); n == minMatch {
 				m.places = append(m.places, match{n, int(d)})
 			}
 		}
@@ -167,7 +168,7 @@ func (m *matcher) findPlaces(i, left int) {
 		}
 		old := buf[i-int(distance):]
 		if len(m.places) < maxCopies || old[longest] == now[longest] {
-			if n := common(old, now); n > longest || n >= minMatch && len(m.places) < maxCopies {
+			if n := span.CommonPrefix(old, now); n > longest || n >= minMatch && len(m.places) < maxCopies {
 				m.places = append(m.places, match{n, int(distance)})
 				if longest = max(longest, n); longest == left {
 					return

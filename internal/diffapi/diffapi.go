@@ -13,16 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/member"
 	"swudelta/internal/native"
+	"swudelta/internal/newfile"
 	"swudelta/internal/pamz"
 )
 
@@ -175,17 +173,7 @@ func openZstd() (*codec.Zstd, error) { return codec.OpenZstd(codec.ZstdOptions{}
 func openZlib() (*codec.Zlib, error) { return codec.OpenZlib("") }
 
 // scratch returns a file without a name in TMPDIR.
-func scratch() (*os.File, error) {
-	f, err := os.CreateTemp("", "adudiffapi.*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
+func scratch() (*os.File, error) { return newfile.Unnamed("adudiffapi") }
 
 // writeFile writes a file that appears under its name only when write returned
 // nil and all is on disk, so that after power loss there is the old file or the
@@ -200,7 +188,7 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 	if err == nil && !info.Mode().IsRegular() {
 		return target(fmt.Errorf("%s is not a regular file", path))
 	}
-	tmp, err := createBeside(path)
+	tmp, err := newfile.Create(path)
 	if err != nil {
 		return target(err)
 	}
@@ -214,39 +202,9 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 	if err := write(tmp); err != nil {
 		return err
 	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	err = newfile.Commit(tmp, path)
+	if link := (*os.LinkError)(nil); errors.As(err, &link) {
 		return target(err)
 	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// createBeside makes a file with an unused name in the folder of path. Unlike
-// os.CreateTemp it leaves the permissions to the umask, as the reference does.
-func createBeside(path string) (*os.File, error) {
-	if _, name := filepath.Split(path); name == "" {
-		return nil, fmt.Errorf("%q is not the name of a file", path)
-	}
-	for {
-		name := fmt.Sprintf(".%.200s.%x", filepath.Base(path), rand.Uint64())
-		f, err := os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-	}
-}
-
-// syncFolder brings a rename to disk. File systems that cannot are left alone.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
+	return err
 }

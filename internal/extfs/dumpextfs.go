@@ -17,6 +17,7 @@ import (
 
 	"swudelta/internal/fault"
 	"swudelta/internal/layout"
+	"swudelta/internal/span"
 )
 
 // WriteDumpextfs writes what the dumpextfs of Microsoft's delta generator 1.0.1
@@ -355,7 +356,7 @@ func (d *dump) read(f *layout.File) (*details, error) {
 			if len(det.regions) > 1 {
 				whole.Write(b)
 			}
-			zero = zero && allZero(b)
+			zero = zero && span.AllZero(b)
 			rest -= int64(len(b))
 		}
 		r.hashes = part.sum()
@@ -368,15 +369,6 @@ func (d *dump) read(f *layout.File) (*details, error) {
 	}
 	det.hashes = whole.sum()
 	return det, nil
-}
-
-func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 type hasher struct{ sha256, md5 hash.Hash }

@@ -6,10 +6,10 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"math/bits"
 	"slices"
 
 	"swudelta/internal/progress"
+	"swudelta/internal/span"
 )
 
 // kind says where a piece of the target comes from.
@@ -187,8 +187,8 @@ func copies(old *Index, target []byte, from, to, least int, each func(piece)) {
 						return true
 					}
 				}
-				back := commonSuffix(target[done:a.end], old.data[:oldEnd])
-				forth := commonPrefix(target[a.end:to], old.data[oldEnd:])
+				back := span.CommonSuffix(target[done:a.end], old.data[:oldEnd])
+				forth := span.CommonPrefix(target[a.end:to], old.data[oldEnd:])
 				if back+forth < least {
 					tried[last%ways].diag, tried[last%ways].end = a.end-oldEnd, a.end+forth
 					last++
@@ -232,8 +232,8 @@ func repeats(target []byte, pieces []piece, least int) []piece {
 			if !bytes.Equal(target[o.end-windowSize:o.end], target[end-windowSize:end]) {
 				return
 			}
-			back := commonSuffix(target[done:end], target[o.lo:o.end])
-			forth := commonPrefix(target[end:p.end()], target[o.end:limit])
+			back := span.CommonSuffix(target[done:end], target[o.lo:o.end])
+			forth := span.CommonPrefix(target[end:p.end()], target[o.end:limit])
 			if back+forth < least {
 				tried, triedEnd = end-o.end, end+forth
 				return
@@ -256,35 +256,4 @@ func repeats(target []byte, pieces []piece, least int) []piece {
 		}
 	}
 	return out
-}
-
-// commonPrefix returns the length of the longest common prefix.
-func commonPrefix(a, b []byte) int {
-	n := min(len(a), len(b))
-	i := 0
-	for ; i+8 <= n; i += 8 {
-		if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x != 0 {
-			return i + bits.TrailingZeros64(x)/8
-		}
-	}
-	for i < n && a[i] == b[i] {
-		i++
-	}
-	return i
-}
-
-// commonSuffix returns the length of the longest common suffix.
-func commonSuffix(a, b []byte) int {
-	n := min(len(a), len(b))
-	a, b = a[len(a)-n:], b[len(b)-n:]
-	i := n
-	for ; i >= 8; i -= 8 {
-		if x := binary.LittleEndian.Uint64(a[i-8:]) ^ binary.LittleEndian.Uint64(b[i-8:]); x != 0 {
-			return n - i + bits.LeadingZeros64(x)/8
-		}
-	}
-	for i > 0 && a[i-1] == b[i-1] {
-		i--
-	}
-	return n - i
 }

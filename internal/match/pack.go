@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/span"
 )
 
 // pack is a piece of work for bsdiff: changed material from all over the
@@ -250,12 +251,12 @@ func overlap(spans []Range, s Range) int {
 }
 
 // unsorted returns the filler in offsets of the old side of the pack.
-func (p *pack) unsorted() []bsdiff.Run {
-	var out []bsdiff.Run
+func (p *pack) unsorted() []span.Range {
+	var out []span.Range
 	base, rest := 0, p.filler
 	for _, r := range p.ranges {
 		for ; len(rest) > 0 && rest[0].End() <= r.End(); rest = rest[1:] {
-			out = append(out, bsdiff.Run{At: int64(base + rest[0].Off - r.Off), Len: int64(rest[0].Len)})
+			out = append(out, span.Range{Off: int64(base + rest[0].Off - r.Off), Len: int64(rest[0].Len)})
 		}
 		base += r.Len
 	}
@@ -349,7 +350,7 @@ func survey(old *Index, target []byte, material []piece, d *division) (unanchore
 	}
 	for b := 0; b < len(used); b++ {
 		from := b
-		for b < len(used) && !used[b] && !allZero(old.data[b*blockSize:min((b+1)*blockSize, len(old.data))]) {
+		for b < len(used) && !used[b] && !span.AllZero(old.data[b*blockSize:min((b+1)*blockSize, len(old.data))]) {
 			b++
 		}
 		if s := (Between(from*blockSize, min(b*blockSize, len(old.data)))); s.Len >= leastUnused {
@@ -358,8 +359,6 @@ func survey(old *Index, target []byte, material []piece, d *division) (unanchore
 	}
 	return unanchored, unused, v
 }
-
-func allZero(b []byte) bool { return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 // split cuts material into packs of the given load: the memory that its new side
 // is expected to take on the device. That of fresh bytes is needed on both sides

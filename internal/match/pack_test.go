@@ -20,7 +20,7 @@ func TestGaps(t *testing.T) {
 	}
 	p := &pack{ranges: []Range{Between(5, 10*k), Between(20*k, 40*k)}, filler: []Range{Between(4*k, 8*k), Between(30*k, 35*k)}}
 	got := p.unsorted()
-	if len(got) != 2 || got[0].At != 4*k-5 || got[0].Len != 4*k || got[1].At != 10*k-5+10*k || got[1].Len != 5*k {
+	if len(got) != 2 || got[0].Off != 4*k-5 || got[0].Len != 4*k || got[1].Off != 10*k-5+10*k || got[1].Len != 5*k {
 		t.Errorf("unsorted %v", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/progress"
+	"swudelta/internal/span"
 )
 
 // parallel runs work(0) ... work(n-1), workers at a time, and returns all
@@ -133,20 +134,20 @@ func (w *workspace) match(p *pack, budget int, f *finder, stage *progress.Stage)
 
 // cutRuns cuts runs, which are in offsets of the pieces end to end, out of the
 // pieces.
-func cutRuns(pieces []piece, runs []bsdiff.Run) (rest, cut []piece) {
+func cutRuns(pieces []piece, runs []span.Range) (rest, cut []piece) {
 	at := 0 // of the piece
 	for _, p := range pieces {
 		end := at + p.n
-		for len(runs) > 0 && int(runs[0].At) < end {
+		for len(runs) > 0 && int(runs[0].Off) < end {
 			// The part of the run that lies in this piece.
-			from, to := max(int(runs[0].At), at), min(int(runs[0].At+runs[0].Len), end)
+			from, to := max(int(runs[0].Off), at), min(int(runs[0].Off+runs[0].Len), end)
 			if from > at {
 				rest = append(rest, piece{at: p.at, n: from - at})
 			}
 			cut = append(cut, piece{at: p.at + from - at, n: to - from})
 			p.at += to - at
 			at = to
-			if int(runs[0].At+runs[0].Len) > end {
+			if int(runs[0].Off+runs[0].Len) > end {
 				break
 			}
 			runs = runs[1:]

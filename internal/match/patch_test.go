@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/span"
 )
 
 // Runs that are cut out of material and what is left of it make the material
@@ -14,15 +15,15 @@ import (
 func TestCutRuns(t *testing.T) {
 	pieces := []piece{{at: 100, n: 50}, {at: 300, n: 10}, {at: 500, n: 100}}
 	for _, c := range []struct {
-		runs      []bsdiff.Run
+		runs      []span.Range
 		rest, cut []piece
 	}{
 		{nil, pieces, nil},
-		{[]bsdiff.Run{{At: 0, Len: 160}}, nil, pieces},
-		{[]bsdiff.Run{{At: 10, Len: 5}, {At: 55, Len: 25}},
+		{[]span.Range{{Off: 0, Len: 160}}, nil, pieces},
+		{[]span.Range{{Off: 10, Len: 5}, {Off: 55, Len: 25}},
 			[]piece{{at: 100, n: 10}, {at: 115, n: 35}, {at: 300, n: 5}, {at: 520, n: 80}},
 			[]piece{{at: 110, n: 5}, {at: 305, n: 5}, {at: 500, n: 20}}},
-		{[]bsdiff.Run{{At: 45, Len: 20}, {At: 159, Len: 1}},
+		{[]span.Range{{Off: 45, Len: 20}, {Off: 159, Len: 1}},
 			[]piece{{at: 100, n: 45}, {at: 505, n: 94}},
 			[]piece{{at: 145, n: 5}, {at: 300, n: 10}, {at: 500, n: 5}, {at: 599, n: 1}}},
 	} {

@@ -8,6 +8,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"swudelta/internal/span"
 )
 
 const (
@@ -32,7 +34,7 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 	var units []unit
 	for _, s := range unresolved {
 		for _, u := range s {
-			if !allZero(target[u.at:u.end()]) {
+			if !span.AllZero(target[u.at:u.end()]) {
 				units = append(units, u)
 			}
 		}

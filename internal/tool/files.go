@@ -4,7 +4,6 @@ package tool
 
 import (
 	"bufio"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/term"
 
+	"swudelta/internal/newfile"
 	"swudelta/internal/progress"
 )
 
@@ -417,16 +417,7 @@ func (c *Context) WriteFile(path string, write func(io.Writer) error) error {
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return newfile.Commit(f, path)
 }
 
 func writeDirectly(path string, write func(io.Writer) error) error {
@@ -445,40 +436,14 @@ func writeDirectly(path string, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// createBeside makes a file with an unused name in the folder of path. Unlike
-// os.CreateTemp it leaves the permissions to the umask.
+// createBeside makes a file with an unused name in the folder of path, which goes if the
+// command ends before it is done.
 func createBeside(path string) (*os.File, error) {
-	for {
-		var r [6]byte
-		rand.Read(r[:])
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%.200s.%x", filepath.Base(path), r))
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			var p *fs.PathError
-			if errors.As(err, &p) {
-				p.Path = path
-			}
-			return nil, err
-		}
-		pending.add(name)
-		return f, nil
+	f, err := newfile.Create(path)
+	if err == nil {
+		pending.add(f.Name())
 	}
-}
-
-// syncDir brings a rename to disk. File systems that cannot are left alone.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
+	return f, err
 }
 
 // Passphrase asks for a secret on the terminal without echoing it.

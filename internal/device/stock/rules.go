@@ -3,17 +3,16 @@
 package stock
 
 import (
-	"cmp"
 	"io"
 	"slices"
 
 	"swudelta/internal/codec"
-	"swudelta/internal/content"
 	"swudelta/internal/device"
 	"swudelta/internal/device/stocklib"
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // Check holds d against the rules of the library (doc/format.md), and predicts what
@@ -63,16 +62,14 @@ func (r *rules) End(c *stocklib.Checker, s *stocklib.Scope) {
 	if !r.forward[s] {
 		return
 	}
-	var list []content.Range
+	var list []span.Range
 	s.Diff.Walk(func(_ int, it *pamz.Item) error {
 		if r := it.Recipe; r.Op == pamz.OpCopySource && len(r.Params) == 1 {
-			list = append(list, content.Range{Off: int64(r.Params[0].Number), Len: it.Length})
+			list = append(list, span.Range{Off: int64(r.Params[0].Number), Len: it.Length})
 		}
 		return nil
 	})
-	slices.SortFunc(list, func(a, b content.Range) int {
-		return cmp.Or(cmp.Compare(a.Off, b.Off), cmp.Compare(a.Len, b.Len))
-	})
+	slices.SortFunc(list, span.Range.Compare)
 	list = slices.Compact(list)
 	for i := 1; i < len(list); i++ {
 		if a, b := list[i-1], list[i]; b.Off < a.End() {
