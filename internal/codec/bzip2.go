@@ -29,16 +29,16 @@ const (
 	bzStreamEnd = 4
 )
 
-// What the reference encoder of patches uses: blocks of 900,000 bytes, and how
-// long the fast sort may try before the slow one takes over (which changes the
-// time taken, not the bytes).
-const (
-	bzLevel      = 9
-	bzWorkFactor = 30
-)
+// How long the fast sort may try before the slow one takes over: the library's default,
+// which changes the time taken, not the bytes.
+const bzWorkFactor = 30
 
-// Bzip2 is a loaded libbz2. Any number of goroutines may use it. No tool does:
-// it is the peer that tests and benchmarks hold internal/bzip2 against.
+// Bzip2Level is the level of the reference encoder of patches, and the program's
+// default: blocks of 900,000 bytes.
+const Bzip2Level = 9
+
+// Bzip2 is a loaded libbz2. Any number of goroutines may use it. It closes members; patches
+// are made by internal/bzip2.
 type Bzip2 struct {
 	compressInit func(s unsafe.Pointer, level, verbosity, workFactor int32) int32
 	compress     func(s unsafe.Pointer, action int32) int32
@@ -65,15 +65,26 @@ func OpenBzip2() (*Bzip2, error) {
 	})
 }
 
-// NewWriter returns a writer whose bzip2 stream is completed by Close. Empty
-// content gives 14 bytes. How the content is cut into Writes does not matter. A
-// stream takes 8 MB. A writer whose output is given up need not be closed.
+// NewWriter is NewWriterLevel at Bzip2Level.
 func (b *Bzip2) NewWriter(w io.Writer) (io.WriteCloser, error) {
+	return b.NewWriterLevel(w, Bzip2Level)
+}
+
+// Bzip2Memory returns what a writer of a level takes, in bytes.
+func Bzip2Memory(level int) int64 { return 900_000*int64(level) + 600_000 }
+
+// NewWriterLevel returns a writer whose bzip2 stream of level 1 to 9 is completed by Close. Empty
+// content gives 14 bytes. How the content is cut into Writes does not matter.
+// Memory is Bzip2Memory. A writer whose output is given up need not be closed.
+func (b *Bzip2) NewWriterLevel(w io.Writer, level int) (io.WriteCloser, error) {
+	if level < 1 || level > 9 {
+		return nil, fmt.Errorf("bzip2 level %d: want 1 to 9", level)
+	}
 	blk, err := newBlock[bzStream](64<<10, 64<<10)
 	if err != nil {
 		return nil, err
 	}
-	if code := b.compressInit(blk.ptr(), bzLevel, 0, bzWorkFactor); code != bzOK {
+	if code := b.compressInit(blk.ptr(), int32(level), 0, bzWorkFactor); code != bzOK {
 		blk.free()
 		return nil, bzFail(code)
 	}
@@ -103,7 +114,7 @@ func (b *Bzip2) NewWriter(w io.Writer) (io.WriteCloser, error) {
 
 func bzFail(code int32) error { return fmt.Errorf("libbz2: error %d", code) }
 
-// Compress writes src to dst as one bzip2 stream, as a writer of NewWriter does.
+// Compress writes src to dst as one bzip2 stream at Bzip2Level.
 func (b *Bzip2) Compress(dst io.Writer, src []byte) error {
 	w, err := b.NewWriter(dst)
 	if err != nil {

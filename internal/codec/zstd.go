@@ -69,6 +69,7 @@ type Zstd struct {
 	createCCtx      func() unsafe.Pointer
 	freeCCtx        func(unsafe.Pointer) uintptr
 	setParameter    func(cctx unsafe.Pointer, param, value int32) uintptr
+	setPledgedSize  func(cctx unsafe.Pointer, size uint64) uintptr
 	compressStream2 func(cctx, out, in unsafe.Pointer, op int32) uintptr
 	compress2       func(cctx, dst unsafe.Pointer, dstSize uintptr, src unsafe.Pointer, srcSize uintptr) uintptr
 	compressBound   func(uintptr) uintptr
@@ -184,6 +185,7 @@ func loadZstd(path string) (*Zstd, error) {
 			symbol{"ZSTD_createCCtx", &z.createCCtx},
 			symbol{"ZSTD_freeCCtx", &z.freeCCtx},
 			symbol{"ZSTD_CCtx_setParameter", &z.setParameter},
+			symbol{"ZSTD_CCtx_setPledgedSrcSize", &z.setPledgedSize},
 			symbol{"ZSTD_compressStream2", &z.compressStream2},
 			symbol{"ZSTD_compress2", &z.compress2},
 			symbol{"ZSTD_compressBound", &z.compressBound},
@@ -270,21 +272,7 @@ func (z *Zstd) NewCanonicalWriter(w io.Writer, level int) (io.WriteCloser, error
 		if last {
 			op = zstdEnd
 		}
-		in, out := &b.state.in, &b.state.out
-		in.ptr, in.size, in.pos = address(b.in), uintptr(n), 0
-		for {
-			out.ptr, out.size, out.pos = address(b.out), uintptr(len(b.out)), 0
-			left := z.compressStream2(cctx, unsafe.Pointer(out), unsafe.Pointer(in), op)
-			if err := z.check(left); err != nil {
-				return err
-			}
-			if _, err := w.Write(b.out[:out.pos]); err != nil {
-				return err
-			}
-			if in.pos == in.size && (!last || left == 0) {
-				return nil
-			}
-		}
+		return z.stream(cctx, b, w, n, op)
 	}
 	return newEncoder(w, b.in, code, func() { z.freeCCtx(cctx); b.free() }), nil
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+
+package codec
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"swudelta/internal/fault"
+)
+
+var errAlone = errors.New("not an lzma stream of a known form")
+
+// The header of the older .lzma format: properties, size of the dictionary, and length of
+// the content, which is not known where liblzma makes it.
+const (
+	aloneHeader  = 13
+	aloneUnknown = ^uint64(0)
+)
+
+// ParseLZMA returns the coder of a stream of the older .lzma format, all but its search:
+// that of preset 6 stands there. A stream that liblzma would not make is a data fault.
+func ParseLZMA(stored []byte) (LZMACoder, error) {
+	c := LZMACoder{LZMA1: true, Search: lzmaSearches[0]}
+	if len(stored) < aloneHeader || stored[0] >= 225 || binary.LittleEndian.Uint64(stored[5:]) != aloneUnknown {
+		return c, fault.Data(errAlone)
+	}
+	p := stored[0]
+	c.LC, c.LP, c.PB = p%9, p/9%5, p/45
+	c.Dictionary = binary.LittleEndian.Uint32(stored[1:])
+	if err := c.Check(); err != nil {
+		return c, fault.Data(err)
+	}
+	return c, nil
+}
+
+// NewAloneWriter returns a writer of a stream of the older .lzma format, completed by
+// Close. Memory is c.Memory. How the content is cut into Writes does not matter.
+func (l *LZMA) NewAloneWriter(w io.Writer, c LZMACoder) (io.WriteCloser, error) {
+	c.LZMA1 = true
+	z, err := l.NewRawWriter(w, c)
+	if err != nil {
+		return nil, err
+	}
+	h := binary.LittleEndian.AppendUint32([]byte{c.LC + 9*(c.LP+5*c.PB)}, c.Dictionary)
+	if _, err := w.Write(binary.LittleEndian.AppendUint64(h, aloneUnknown)); err != nil {
+		z.Close()
+		return nil, err
+	}
+	return z, nil
+}
