@@ -23,7 +23,8 @@ type ZstdParams struct {
 	Sized bool
 	Size  uint64
 	// EndAlone ends the frame with a call of its own, as the program does when it reads a
-	// pipe. Otherwise the last piece of up to 128 KiB comes with the end.
+	// pipe. Otherwise the last piece comes with the end; then, and if nothing is said of
+	// the size, content of one piece (32 KiB) is taken as Sized.
 	EndAlone bool
 }
 
@@ -96,13 +97,17 @@ func (z *Zstd) NewWriter(w io.Writer, p ZstdParams) (io.WriteCloser, error) {
 		return nil, err
 	}
 	const programPiece = 128 << 10 // ZSTD_CStreamInSize
-	b, err := newBlock[zstdBuffers](programPiece, programPiece+programPiece/256+64)
+	piece := programPiece
+	if !p.Sized && !p.EndAlone {
+		piece = zstdPiece
+	}
+	b, err := newBlock[zstdBuffers](piece, programPiece+programPiece/256+64)
 	if err != nil {
 		return nil, err
 	}
 	params := []zstdParam{
 		{zstdLevel, int32(p.Level)}, {zstdWorkers, cBool(p.Workers)}, {zstdChecksum, cBool(p.Checksum)},
-		{zstdLong, cBool(p.Long)}, {zstdContentSize, cBool(p.Sized)},
+		{zstdLong, cBool(p.Long)},
 	}
 	if p.WindowLog != 0 {
 		params = append(params, zstdParam{zstdWindowLog, int32(p.WindowLog)})
