@@ -516,6 +516,7 @@ static char context;
 void *ZSTD_createCCtx(void) { return &context; }
 size_t ZSTD_freeCCtx(void *c) { return 0; }
 size_t ZSTD_CCtx_setParameter(void *c, int p, int v) { return p == 400 && v > 0 ? (size_t)-40 : 0; }
+size_t ZSTD_CCtx_setPledgedSrcSize(void *c, unsigned long long n) { return 0; }
 size_t ZSTD_compressStream2(void *c, void *o, void *i, int e) { return 0; }
 size_t ZSTD_compress2(void *c, void *d, size_t n, void *s, size_t m) { return 0; }
 size_t ZSTD_compressBound(size_t n) { return n; }

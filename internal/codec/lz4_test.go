@@ -68,7 +68,7 @@ func TestLZ4AgainstProgram(t *testing.T) {
 				continue
 			}
 			name := fmt.Sprint(c.args, n)
-			stream := output(t, data[:n], "lz4", append(c.args, "-c")...)
+			stream := output(t, data[:n], "lz4", append(c.args, "-c", "-q")...)
 			got, p := unlz4(t, stream)
 			if !bytes.Equal(got, data[:n]) {
 				t.Errorf("%s: other content", name)

@@ -77,7 +77,7 @@ func TestXZAgainstProgram(t *testing.T) {
 	check := func(data []byte, search int, args ...string) {
 		t.Helper()
 		name := fmt.Sprint(args, len(data))
-		stream := output(t, data, "xz", append(args, "-c")...)
+		stream := output(t, data, "xz", append(args, "-c", "-q")...)
 		got := unxz(t, l, stream, false)
 		x, err := ParseXZ(stream)
 		if err != nil || !bytes.Equal(got, data) {

@@ -35,6 +35,19 @@ func ParseLZMA(stored []byte) (LZMACoder, error) {
 	return c, nil
 }
 
+// LZMADictionary returns the size, in bytes, of the dictionary of the stream of the older
+// .lzma format that b begins with. There is no magic number, so ok is false for headers that no
+// encoder writes: sizes that are not 2 or 3 times a power of two, content of 256 GiB or more.
+func LZMADictionary(b []byte) (size uint32, ok bool) {
+	if len(b) <= aloneHeader || b[0] >= 225 || b[aloneHeader] != 0 {
+		return 0, false
+	}
+	size = binary.LittleEndian.Uint32(b[1:])
+	content := binary.LittleEndian.Uint64(b[5:])
+	round := size&(size-1) == 0 || size%3 == 0 && size/3&(size/3-1) == 0
+	return size, round && size >= 4<<10 && (content == aloneUnknown || content < 1<<38)
+}
+
 // NewAloneWriter returns a writer of a stream of the older .lzma format, completed by
 // Close. Memory is c.Memory. How the content is cut into Writes does not matter.
 func (l *LZMA) NewAloneWriter(w io.Writer, c LZMACoder) (io.WriteCloser, error) {

@@ -77,7 +77,7 @@ func ZstdFrames(r io.ReaderAt, size int64) (n, window int64, err error) {
 		if Detect(magic[:]) != KindZstd {
 			return end, window, nil
 		}
-		n, w, err := frameAt(r, end)
+		n, w, err := ZstdFrame(r, end)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -92,8 +92,9 @@ func zstdCut(at int64) error {
 	return fault.Dataf("zstd stream: frame at offset %d: %w", at, io.ErrUnexpectedEOF)
 }
 
-// frameAt returns the length of the frame at an offset, and its window.
-func frameAt(r io.ReaderAt, at int64) (length, window int64, err error) {
+// ZstdFrame returns the length of the zstd frame at an offset, and its window (0 if it is to be
+// skipped), in bytes. Blocks are skipped, not decoded. A frame that is cut short is a data fault.
+func ZstdFrame(r io.ReaderAt, at int64) (length, window int64, err error) {
 	var head [8]byte
 	read := func(p []byte, off int64) error {
 		if n, err := r.ReadAt(p, off); n < len(p) {

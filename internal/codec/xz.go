@@ -217,6 +217,19 @@ func xzFilters(b []byte, n int) (LZMACoder, error) {
 	return c, nil
 }
 
+// XZDictionary returns the size, in bytes, of the dictionary of the first block of a
+// stream, whose header (or the index, if there is no block) b begins with. Faults of it are data faults.
+func XZDictionary(b []byte) (uint32, error) {
+	if len(b) > 0 && b[0] == 0 {
+		return 0, nil
+	}
+	var x XZ
+	if err := x.block(b, true); err != nil {
+		return 0, err
+	}
+	return x.Coder.Dictionary, nil
+}
+
 // xzDictionary returns the size that a byte stands for: 2 or 3 times a power of two.
 func xzDictionary(bits byte) uint32 { return (2 | uint32(bits)&1) << (bits/2 + 11) }
 
@@ -371,11 +384,18 @@ func (z *xzWriter) Close() error {
 			z.err = z.finish()
 		}
 	}
+	if z.coder != nil { // a block is not complete: its coder is freed
+		z.coder.Close()
+		z.coder = nil
+		if z.err == nil {
+			z.err = fault.Data(errXZContent)
+		}
+	}
 	if z.err != nil {
 		return z.err
 	}
 	z.err = errWriteClosed
-	if z.coder != nil || z.n < len(z.x.Blocks) {
+	if z.n < len(z.x.Blocks) {
 		return fault.Data(errXZContent)
 	}
 	index := binary.AppendUvarint([]byte{0}, uint64(z.n))

@@ -34,7 +34,11 @@ const (
 	Deflate Number = 1 // a raw deflate stream (RFC 1951)
 	Gzip    Number = 2 // what follows on the header of a gzip member (RFC 1952)
 	Zlib    Number = 3 // what follows on the header of a zlib stream (RFC 1950)
-	Zstd    Number = 4 // frames of zstd, one behind the other (RFC 8878)
+	Zstd    Number = 4 // a frame of zstd (RFC 8878)
+	XZ      Number = 5 // a stream of the .xz format
+	LZMA    Number = 6 // a stream of the older .lzma format
+	LZ4     Number = 7 // an LZ4 frame, or a stream of the legacy format
+	Bzip2   Number = 8 // streams of bzip2, one behind the other
 )
 
 // formats is the table of all formats. To add one, add a number and a line.
@@ -42,7 +46,11 @@ var formats = map[Number]Format{
 	Deflate: deflated{name: "deflate", magic: "PK\x03\x04", find: findZip},
 	Gzip:    deflated{name: "gzip", magic: "\x1f\x8b\x08", find: findGzip, trailer: gzipTrailer},
 	Zlib:    deflated{name: "zlib", magic: "\x89PNG\r\n\x1a\n", find: findPNG, trailer: zlibTrailer},
-	Zstd:    zstd{},
+	Zstd:    remade{zstd{}},
+	XZ:      remade{xz{}},
+	LZMA:    remade{lzma{}},
+	LZ4:     remade{lz4{}},
+	Bzip2:   remade{bzip2{}},
 }
 
 // Lookup returns the format with a number.

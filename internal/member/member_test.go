@@ -16,8 +16,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"swudelta/internal/codec"
 )
 
 // text is content that compresses.
@@ -73,6 +71,7 @@ func picture(t testing.TB) []byte {
 func check(t *testing.T, b []byte, list []*Member) {
 	t.Helper()
 	at := int64(0)
+	libs := libraries()
 	for _, m := range list {
 		if m.Off < at || m.End() > int64(len(b)) {
 			t.Fatalf("%v member at %d of %d bytes overlaps another", m.Number, m.Off, m.Len)
@@ -88,11 +87,11 @@ func check(t *testing.T, b []byte, list []*Member) {
 			t.Fatalf("%v member at %d: opened to %d bytes of %d: %v", m.Number, m.Off, len(content), len(m.Content), err)
 		}
 		r.Close()
-		if err := m.Close(nil); err != nil {
+		if err := m.Close(libs); err != nil {
 			t.Fatalf("%v member at %d: %v", m.Number, m.Off, err)
 		}
 		var out bytes.Buffer
-		if err := f.Close(&out, bytes.NewReader(m.Content), m.CloseParams, nil); err != nil || !bytes.Equal(out.Bytes(), b[m.Off:m.End()]) {
+		if err := f.Close(&out, bytes.NewReader(m.Content), m.CloseParams, libs); err != nil || !bytes.Equal(out.Bytes(), b[m.Off:m.End()]) {
 			t.Fatalf("%v member at %d closes to other bytes: %v", m.Number, m.Off, err)
 		}
 		check(t, m.Content, m.Members)
@@ -225,42 +224,6 @@ func TestFormats(t *testing.T) {
 			if len(m) < 2 {
 				t.Errorf("%s: magic number %q is too short", f.Name(), m)
 			}
-		}
-	}
-}
-
-// Frames of the canonical form are closed again, others are not.
-func TestZstd(t *testing.T) {
-	lib, err := codec.OpenZstd(codec.ZstdOptions{})
-	if err != nil {
-		t.Skipf("no libzstd: %v", err)
-	}
-	libs := &Libraries{Zstd: func() (*codec.Zstd, error) { return lib, nil }}
-	a := text(70000)
-	for _, level := range []int{codec.CanonicalLevel, 19} {
-		var frame bytes.Buffer
-		w, err := lib.NewCanonicalWriter(&frame, level)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Write(a)
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		b := slices.Concat([]byte("before"), frame.Bytes(), []byte("behind"))
-		list, err := (&Finder{}).Find(b)
-		if err != nil || shape(list) != "zstd" {
-			t.Fatalf("found %q: %v", shape(list), err)
-		}
-		if m := list[0]; m.Off != 6 || m.Len != int64(frame.Len()) || !bytes.Equal(m.Content, a) {
-			t.Fatalf("member at %d of %d bytes with %d", m.Off, m.Len, len(m.Content))
-		}
-		err = list[0].Close(libs)
-		if level == codec.CanonicalLevel && err != nil || level != codec.CanonicalLevel && !errors.Is(err, ErrUnclosable) {
-			t.Errorf("level %d: %v", level, err)
-		}
-		if err := list[0].Close(nil); !errors.Is(err, ErrUnclosable) {
-			t.Errorf("without a library: %v", err)
 		}
 	}
 }

@@ -7,21 +7,21 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/bits"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/fault"
 )
 
-// zstd is frames of zstd. Parameters of Open are the widest window, as a varint; those of Close are the
-// level of the canonical form.
+// zstd is a frame of zstd. The parameter of Open is its window, in bytes, as a varint.
 type zstd struct{}
 
 func (zstd) Name() string     { return "zstd" }
 func (zstd) Magics() []string { return []string{"\x28\xb5\x2f\xfd"} }
 
 func (zstd) Find(b []byte) (Found, bool) {
-	n, window, err := codec.ZstdFrames(bytes.NewReader(b), int64(len(b)))
-	if err != nil || window > codec.MaxWindow {
+	n, window, err := codec.ZstdFrame(bytes.NewReader(b), 0)
+	if err != nil || n > int64(len(b)) || window > codec.MaxWindow {
 		return Found{}, false
 	}
 	return Found{Len: int(n), Params: binary.AppendUvarint(nil, uint64(max(window, leastWindow)))}, true
@@ -61,47 +61,156 @@ func (z zstd) OpenMemory(params []byte) (int64, error) {
 	return window + 1<<20, err
 }
 
-func (z zstd) Analyse(stored, content []byte, libs *Libraries) ([]byte, error) {
+// open returns the library of libs.
+func (zstd) open(libs *Libraries) (*codec.Zstd, error) {
 	if libs == nil || libs.Zstd == nil {
-		return nil, unclosable("zstd: no library")
+		return nil, errNoZstd
 	}
-	params := []byte{codec.CanonicalLevel}
-	return params, Try(z, stored, bytes.NewReader(content), params, libs)
+	return libs.Zstd()
 }
 
-// level reads parameters of Close.
-func (zstd) level(params []byte) (int, error) {
-	if len(params) != 1 || params[0] != codec.CanonicalLevel {
-		return 0, fault.Dataf("zstd: parameters %x", params)
+var errNoZstd = errors.New("no libzstd to compress with")
+
+func (z zstd) library(libs *Libraries) (string, error) {
+	l, err := z.open(libs)
+	if err != nil {
+		return "", err
 	}
-	return int(params[0]), nil
+	return l.Version(), nil
 }
 
-func (z zstd) Close(w io.Writer, content io.Reader, params []byte, libs *Libraries) error {
-	level, err := z.level(params)
-	if err != nil {
-		return err
-	}
-	if libs == nil || libs.Zstd == nil {
-		return errors.New("no libzstd to compress with")
-	}
-	lib, err := libs.Zstd()
-	if err != nil {
-		return err
-	}
-	enc, err := lib.NewCanonicalWriter(w, level)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(enc, content)
-	if closeErr := enc.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+func (z zstd) sameBytes(a, b string, params []byte) bool {
+	p, err := z.parse(params)
+	return err == nil && codec.SameBytes(a, b, p.Level)
 }
 
-// CloseMemory is what libzstd takes at the canonical level, and more.
-func (z zstd) CloseMemory(params []byte) (int64, error) {
-	_, err := z.level(params)
-	return 16 << 20, err
+// zstdLevels are the levels that are tried, the commonest first. Those from 20 on have windows of their own.
+var zstdLevels = []int{3, 19, 1, 9, 15, 6, 10, 12, 18, 2, 4, 5, 7, 8, 11, 13, 14, 16, 17, -1, -2, -3, -4, -5, 22, 20, 21}
+
+func (z zstd) candidates(stored, content []byte, libs *Libraries) ([][]byte, error) {
+	l, err := z.open(libs)
+	if err != nil {
+		return nil, err
+	}
+	list, err := ranked(z.levels(stored, len(content)), func(p codec.ZstdParams) (int, error) {
+		return sample(stored, content, 0, func(w io.Writer) (io.WriteCloser, error) { return l.NewWriter(w, p) })
+	})
+	var out [][]byte
+	for _, p := range list {
+		// libzstd does not make jobs of so little, if it knows how much it is.
+		const job = 512 << 10
+		if len(content) > job || !p.Sized {
+			p.Workers = true
+			out = append(out, z.pack(p))
+		}
+		p.Workers = false
+		out = append(out, z.pack(p))
+		if !p.Sized {
+			p.EndAlone, p.Workers = false, true
+			out = append(out, z.pack(p))
+		}
+	}
+	return out, err
+}
+
+// levels returns what the frame's header allows, in one thread.
+func (zstd) levels(stored []byte, size int) []codec.ZstdParams {
+	const descriptorAt, single, checksum, longest, program = 4, 0x20, 4, 20, 24
+	if len(stored) <= descriptorAt+1 {
+		return nil
+	}
+	descriptor := stored[descriptorAt]
+	base := codec.ZstdParams{Checksum: descriptor&checksum != 0, Sized: descriptor&single != 0 || descriptor>>6 != 0}
+	if base.Sized {
+		base.Size = uint64(size)
+	} else {
+		base.EndAlone = true
+	}
+	window := 0
+	if descriptor&single == 0 {
+		window = 10 + int(stored[descriptorAt+1]>>3)
+	}
+	var list []codec.ZstdParams
+	for _, level := range zstdLevels {
+		p := base
+		p.Level = level
+		own := [...]int{25, 26, 27}
+		if level < longest || window == own[level-longest] || window == 0 && bits.Len(uint(size)) > program {
+			list = append(list, p)
+		}
+		if window >= program {
+			p.Long, p.WindowLog = true, window
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Flags in parameters.
+const (
+	zstdLong = 1 << iota
+	zstdWorkers
+	zstdChecksum
+	zstdSized
+	zstdEndAlone
+)
+
+// pack writes parameters: flags, level (a signed byte), binary logarithm of the window or 0, and the length of the
+// content as a varint if it is known from the beginning.
+func (zstd) pack(p codec.ZstdParams) []byte {
+	flags := byte(0)
+	for i, set := range []bool{p.Long, p.Workers, p.Checksum, p.Sized, p.EndAlone} {
+		if set {
+			flags |= 1 << i
+		}
+	}
+	out := []byte{flags, byte(int8(p.Level)), byte(p.WindowLog)}
+	if p.Sized {
+		out = binary.AppendUvarint(out, p.Size)
+	}
+	return out
+}
+
+func (zstd) parse(b []byte) (codec.ZstdParams, error) {
+	bad := fault.Dataf("zstd: parameters %x", b)
+	if len(b) < 3 || b[0] >= zstdEndAlone<<1 {
+		return codec.ZstdParams{}, bad
+	}
+	has := func(flag byte) bool { return b[0]&flag != 0 }
+	p := codec.ZstdParams{
+		Long: has(zstdLong), Workers: has(zstdWorkers), Checksum: has(zstdChecksum), Sized: has(zstdSized), EndAlone: has(zstdEndAlone),
+		Level: int(int8(b[1])), WindowLog: int(b[2]),
+	}
+	rest := b[3:]
+	if p.Sized {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return p, bad
+		}
+		p.Size, rest = v, rest[n:]
+	}
+	if err := p.Check(); err != nil {
+		return p, fault.Data(err)
+	}
+	if len(rest) > 0 {
+		return p, bad
+	}
+	return p, nil
+}
+
+func (z zstd) newWriter(w io.Writer, params []byte, libs *Libraries) (io.WriteCloser, error) {
+	p, err := z.parse(params)
+	if err != nil {
+		return nil, err
+	}
+	l, err := z.open(libs)
+	if err != nil {
+		return nil, err
+	}
+	return l.NewWriter(w, p)
+}
+
+func (z zstd) memory(params []byte) (int64, error) {
+	p, err := z.parse(params)
+	return p.Memory(), err
 }
