@@ -97,6 +97,9 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	if limit := cmp.Or(a.opts.Memory, DefaultMemory); need.Memory > limit {
 		return fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrMemory, (need.Memory+1023)>>10, limit>>10)
 	}
+	if err := a.libraries(a.New); err != nil {
+		return err
+	}
 	if err := a.checkSource(source, sourceSize); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
@@ -254,6 +257,29 @@ func (d *Delta) segmentMemory(list []Segment) (most, entries int64, err error) {
 		most, entries = max(most, n+s.params.Length+pipeMemory+inner), entries+count
 	}
 	return most, entries, nil
+}
+
+// libraries fails if a library is missing that members are closed with, or writes other bytes.
+func (a *applier) libraries(list []Segment) error {
+	for i, s := range list {
+		if s.Format == member.Stored {
+			continue
+		}
+		params, err := a.read(s.params.offset, s.params.Length)
+		if err == nil {
+			err = member.Ready(s.Format, params, &a.opts.Libraries)
+		}
+		if err != nil && !fault.IsData(err) {
+			err = &Error{codeLibrary, err}
+		}
+		if err == nil {
+			err = a.libraries(s.Parts)
+		}
+		if err != nil {
+			return fmt.Errorf("segment %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // stage makes the old side readable: what has to be decompressed goes into scratch

@@ -63,6 +63,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // CodeNewer is the number of errors whose cause is [ErrNewer].
 const CodeNewer = 60000
 
+// codeLibrary is the number where a library that closes members is missing, or of a version with other bytes.
+const codeLibrary = 60001
+
 // Numbers of the reference library.
 const (
 	codeShort      = 20000 // the file ends early

@@ -273,7 +273,7 @@ func TestClosingFails(t *testing.T) {
 		"nothing":    {func(*Segment) {}, ""},
 		"too short":  {func(s *Segment) { s.Length-- }, "more bytes than stated"},
 		"too long":   {func(s *Segment) { s.Length++ }, "1 bytes fewer than stated"},
-		"no library": {func(s *Segment) { s.Format, s.Params = member.Zstd, []byte{3} }, "no libzstd"},
+		"no library": {func(s *Segment) { s.Format, s.Params = member.Zstd, []byte{1, 5, 0, 3, 0, 3, 0} }, "no libzstd"},
 		"content left": {func(s *Segment) {
 			s.Params = closed(t, member.Gzip, gzipped(content[1:])[gzipHeader:], content[1:]).Params
 		}, ""},
