@@ -61,23 +61,15 @@ type applier struct {
 	*Delta
 	opts    ApplyOptions
 	scratch *os.File
-	old     *window
+	old     *chain
 
-	ops       []Op                // what is left of them; the first one may be begun
-	at        int64               // in the new side
-	diagonal  int64               // of the last copy: its old offset less the new one
-	predictor *displace.Predictor // nil: nothing is predicted
-	diff      *differences
-	diffs     *mix.Coder
-	lit       *literals
-	lits      *mix.Coder
-	stored    *bufio.Reader
-	predicted []byte
-	marks     []byte
-	buf       []byte
+	new *ahead // the new side
 }
 
 func (a *applier) close() {
+	if a.new != nil {
+		a.new.close()
+	}
 	if a.scratch != nil {
 		a.scratch.Close()
 	}
@@ -103,13 +95,14 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	if err := a.checkSource(source, sourceSize); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if a.ops, err = a.decodeOps(a.oldSize(), a.newSize()); err != nil {
+	ops, err := a.decodeOps(a.oldSize(), a.newSize())
+	if err != nil {
 		return fmt.Errorf("section %v: %w", TypeOperations, err)
 	}
 	if err := a.stage(source, need.Scratch); err != nil {
 		return err
 	}
-	if err := a.openModels(); err != nil {
+	if a.new, err = a.makeNew(ops); err != nil {
 		return err
 	}
 	sum := digest.NewWriter(reporter{dst, a.opts.Progress})
@@ -120,7 +113,7 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	if err := a.end(); err != nil {
+	if err := a.new.end(); err != nil {
 		return err
 	}
 	if err := checkSum(sum.Sum(), a.TargetSHA256); err != nil {
@@ -182,7 +175,7 @@ func (d *Delta) models() (slots, window int, err error) {
 }
 
 // plainMemory is what applying takes whatever the delta is, in bytes.
-const plainMemory = 1 << 20
+const plainMemory = 2 << 20
 
 // need computes what applying needs.
 func (d *Delta) need() (Need, error) {
@@ -316,7 +309,7 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 			old.add(r, s.Size)
 		}
 	}
-	a.old = &window{r: old, size: old.size()}
+	a.old = old
 	return nil
 }
 
@@ -350,141 +343,10 @@ func (a *applier) unpack(s Stream, r io.Reader, at int64) error {
 	return w.Flush()
 }
 
-func (a *applier) openModels() error {
-	if a.section(TypeDisplacements).Length > 0 {
-		plan, err := a.decodePlan()
-		if err == nil {
-			a.predictor, err = displace.New(plan, copiesOf(a.ops), a.old.r)
-		}
-		if err != nil {
-			return fmt.Errorf("section %v: %w", TypeDisplacements, err)
-		}
-	}
-	if a.section(TypeDifferences).Length > 0 {
-		a.diff, a.diffs = newDifferences(), mix.NewDecoder(a.reader(TypeDifferences))
-		a.marks = make([]byte, stretchSize)
-	}
-	slots, window, err := a.models()
-	if err != nil {
-		return err
-	}
-	if slots > 0 {
-		a.lit = newLiterals(slots, window)
-		r := a.reader(TypeLiterals)
-		a.lits = mix.NewDecoder(io.NewSectionReader(r, 2, r.Size()-2))
-	}
-	a.stored = bufio.NewReaderSize(a.reader(TypeStored), 64<<10)
-	a.buf, a.predicted = make([]byte, stretchSize), make([]byte, stretchSize+2*margin)
-	return nil
-}
-
 // produce writes the next n bytes of the new side to w.
 func (a *applier) produce(w io.Writer, n int64) error {
-	for n > 0 {
-		o := &a.ops[0]
-		k := min(n, o.Len)
-		if err := a.operation(w, o, k); err != nil {
-			return fmt.Errorf("new side, at %d: %w", a.at, err)
-		}
-		n -= k
-		if o.Len == 0 {
-			a.ops = a.ops[1:]
-		}
-	}
-	return nil
-}
-
-// operation writes n bytes of an operation, and takes them off it.
-func (a *applier) operation(w io.Writer, o *Op, n int64) error {
-	for n > 0 {
-		b := a.buf[:min(n, stretchSize)]
-		var err error
-		switch o.Kind {
-		case Copy:
-			a.diagonal = o.Old - a.at
-			err = a.copy(b, o.Old)
-			o.Old += int64(len(b))
-		case Literal:
-			if a.lits == nil {
-				return fault.Dataf("there are no literals")
-			}
-			err = a.literal(b)
-		case Stored:
-			if _, err = io.ReadFull(a.stored, b); err == io.EOF || err == io.ErrUnexpectedEOF {
-				err = fault.Dataf("section %v ends early", TypeStored)
-			}
-			if a.lit != nil && err == nil {
-				a.lit.note(b)
-			}
-		case Fill:
-			for i := range b {
-				b[i] = byte(o.Old)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		o.Len -= int64(len(b))
-		a.at += int64(len(b))
-		n -= int64(len(b))
-	}
-	return nil
-}
-
-// literal decodes literals.
-func (a *applier) literal(b []byte) error {
-	was := a.predicted[:len(b)]
-	if err := a.old.around(was, a.at+a.diagonal); err != nil {
-		return err
-	}
-	for i := range b {
-		b[i] = a.lit.code(a.lits, 0, was[i])
-	}
-	return a.lits.Err()
-}
-
-// copy makes a stretch of a copy from old on. Stretches end where the copy or a
-// segment ends.
-func (a *applier) copy(b []byte, old int64) error {
-	if a.diffs == nil {
-		return a.old.read(b, old)
-	}
-	p := a.predicted[:len(b)+2*margin]
-	marks := a.marks[:len(b)]
-	if err := a.old.around(p, old-margin); err != nil {
-		return err
-	}
-	clear(marks)
-	if a.predictor != nil {
-		if err := a.predictor.Predict(p[margin:margin+len(b)], marks, a.at, old); err != nil {
-			return err
-		}
-	}
-	if err := a.diff.stretch(a.diffs, p, marks, b, a.at); err != nil {
-		return err
-	}
-	return a.diffs.Err()
-}
-
-// end looks for what is left over.
-func (a *applier) end() error {
-	if a.diffs != nil {
-		if err := a.diffs.End(); err != nil {
-			return fmt.Errorf("section %v: %w", TypeDifferences, err)
-		}
-	}
-	if a.lits != nil {
-		if err := a.lits.End(); err != nil {
-			return fmt.Errorf("section %v: %w", TypeLiterals, err)
-		}
-	}
-	if _, err := a.stored.ReadByte(); err != io.EOF {
-		return cmp.Or(err, fault.Dataf("section %v: bytes are left over", TypeStored))
-	}
-	return nil
+	_, err := io.CopyN(w, a.new, n)
+	return err
 }
 
 // chain reads its parts as if they lay end to end.
@@ -547,6 +409,8 @@ func (w *window) around(p []byte, off int64) error {
 	clear(p[hi:])
 	return w.read(p[lo:hi], off+lo)
 }
+
+func newWindow(c *chain) *window { return &window{r: c, size: c.size()} }
 
 const windowBefore = 4 << 10 // bytes that are kept before what is asked for
 

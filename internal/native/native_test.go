@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -640,4 +641,51 @@ func FuzzApply(f *testing.F) {
 func digestOf(delta []byte) (sum digest.SHA256) {
 	copy(sum[:], delta[24:])
 	return sum
+}
+
+// What is read from a goroutine is what it wrote; its error comes last, and it ends when nobody
+// reads on.
+func TestAhead(t *testing.T) {
+	want := randomBytes(rand.New(rand.NewPCG(1, 1)), 3*aheadSize*aheadChunks)
+	broken := errors.New("broken")
+	for _, fail := range []error{nil, broken} {
+		for _, size := range []int{1, 1000, aheadSize, len(want)} {
+			a := goAhead(func(w io.Writer) error {
+				for b := want; len(b) > 0; b = b[min(size, len(b)):] {
+					if _, err := w.Write(b[:min(size, len(b))]); err != nil {
+						return err
+					}
+				}
+				return fail
+			})
+			got, err := io.ReadAll(a)
+			if !bytes.Equal(got, want) || err != fail || a.end() != fail {
+				t.Errorf("writes of %d: %d bytes, error %v", size, len(got), err)
+			}
+			a.close()
+		}
+	}
+	left := make(chan error, 1)
+	a := goAhead(func(w io.Writer) error {
+		_, err := w.Write(want)
+		left <- err
+		return err
+	})
+	if _, err := io.ReadFull(a, make([]byte, aheadSize+1)); err != nil {
+		t.Error(err)
+	}
+	a.close()
+	if err := <-left; err != errAbandoned {
+		t.Errorf("a goroutine that nobody reads from ends with %v", err)
+	}
+	a = goAhead(func(w io.Writer) error { return nil })
+	defer a.close()
+	if err := a.end(); err != nil {
+		t.Errorf("nothing left: %v", err)
+	}
+	b := goAhead(func(w io.Writer) error { _, err := w.Write(want[:1]); return err })
+	defer b.close()
+	if err := b.end(); !fault.IsData(err) {
+		t.Errorf("one byte left: %v", err)
+	}
 }
