@@ -49,7 +49,7 @@ it is smaller than TARGET.
 
 --device-memory bounds the resident memory that a process needs to apply the
 delta with the stock library; less memory makes a larger delta. --device-tmp
-bounds the temporary space that it needs in /tmp, for some bytes of the delta more.
+bounds the temporary space that it needs in /tmp; the delta becomes slightly larger.
 
 A layout, made by extdump or by hand, tells what lies where in an image. It is a
 hint: without one the content alone decides.`,

@@ -20,7 +20,7 @@ import (
 	"swudelta/internal/span"
 )
 
-// ApplyOptions says what Apply may use.
+// Options say what Apply may use.
 type Options struct {
 	Zstd    func() (*codec.Zstd, error) // called for the first zstd_compression; nil: that is an error
 	Zlib    func() (*codec.Zlib, error) // called for the first zlib_compression; nil: that is an error
@@ -259,7 +259,6 @@ func errTooMuch() error {
 	return pamz.Errorf(pamz.CodeOther, "the delta asks for far more work than its target needs")
 }
 
-// copy writes the first n bytes of view.
 // ErrMemory is the cause of errors about deltas that need more memory than
 // ApplyOptions.Memory.
 var ErrMemory = errors.New("more memory than allowed")

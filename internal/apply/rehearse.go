@@ -16,15 +16,15 @@ import (
 
 // way is one of the ways to apply a delta, between which memory decides.
 type way struct {
-	quick bool // what decompressors make is staged in memory, if it is not much
-	lazy  bool // sources of nested deltas are produced piece by piece: less is staged at a time
+	inMemory bool // what decompressors make is staged in memory, if it is not much
+	lazy     bool // sources of nested deltas are produced piece by piece: less is staged at a time
 }
 
 // choose makes a go that way.
 func (a *applier) choose(w way) {
 	a.lazy = w.lazy
-	if w.quick {
-		a.arena.quick = min(quickSpace, a.budget()/4)
+	if w.inMemory {
+		a.arena.memoryLeft = min(memorySpace, a.budget()/4)
 	}
 	a.arena.take = func(n int64) error {
 		if n < 0 {
@@ -153,8 +153,8 @@ type notThere struct{}
 // ways are in the order in which they are tried; the last needs the least memory.
 var ways = []way{{true, true}, {false, true}, {true, false}, {false, false}}
 
-// quickSpace is how much is staged in memory, in bytes.
-const quickSpace = 16 << 20
+// memorySpace is how much is staged in memory at most, in bytes.
+const memorySpace = 16 << 20
 
 // previewSize is the size of the largest nested delta that a rehearsal produces, and of what
 // it is a part of, in bytes.

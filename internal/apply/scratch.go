@@ -79,11 +79,11 @@ type room []span.Range
 // many descriptors nor more space than what is in use at a time. Some of it lies in
 // memory instead.
 type arena struct {
-	quick    int64               // bytes of memory that are left
-	take     func(n int64) error // called with bytes of memory that are taken, or given back
-	blocks   map[int64]*block    // rooms in memory, by offset
-	newBlock func(size int64) (*block, error)
-	last     int64 // start of the last of them
+	memoryLeft int64               // bytes of memory that are left
+	take       func(n int64) error // called with bytes of memory that are taken, or given back
+	blocks     map[int64]*block    // rooms in memory, by offset
+	newBlock   func(size int64) (*block, error)
+	last       int64 // start of the last of them
 
 	open  func() (*os.File, error)
 	store store
@@ -136,13 +136,13 @@ func (a *arena) punch(e span.Range) {
 
 // hold returns room in memory, if there is enough, else what alloc does.
 func (a *arena) hold(size int64) (room, error) {
-	if size > a.quick {
+	if size > a.memoryLeft {
 		return a.alloc(size)
 	}
 	if err := a.take(size); err != nil {
 		return nil, err
 	}
-	a.quick -= size
+	a.memoryLeft -= size
 	b, err := a.newBlock(size)
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (a *arena) hold(size int64) (room, error) {
 func (a *arena) drop(e span.Range) error {
 	b := a.blocks[e.Off]
 	delete(a.blocks, e.Off)
-	a.quick += e.Len
+	a.memoryLeft += e.Len
 	if err := a.take(-e.Len); err != nil {
 		return err
 	}

@@ -15,13 +15,14 @@ const (
 	viewItems = 1 << 20  // items of nested deltas
 )
 
-// viewer looks into a delta without having its source, in bounded memory and time.
+// Viewer looks into a delta without having its source, in bounded memory and time.
 type Viewer struct {
 	work  int64
 	items int
 	size  int64 // of one content
 }
 
+// NewViewer returns a viewer that has spent nothing.
 func NewViewer() *Viewer { return &Viewer{viewWork, viewItems, viewSize} }
 
 // Nested decodes the delta inside it, an item of d whose recipe is OpNested.
@@ -38,14 +39,14 @@ func (v *Viewer) Nested(d *pamz.Diff, it *pamz.Item) (*pamz.Diff, error) {
 	return nested, nil
 }
 
-// level is a delta, and where it lies in the tree.
+// Level is a delta, and where it lies in the tree.
 type Level struct {
 	Diff   *pamz.Diff
 	Source *pamz.Item // what it is applied to, an item of the delta around; nil at the top
 	Around *Level     // the delta around; nil at the top
 }
 
-// sourceLength is the length of what the delta is applied to, in bytes.
+// SourceLength is the length of what the delta is applied to, in bytes.
 func (c *Level) SourceLength() int64 {
 	if c.Source != nil {
 		return c.Source.Length
@@ -89,7 +90,7 @@ func partAt(r *pamz.Recipe, off, n int64) (*pamz.Item, int64) {
 	return nil, 0
 }
 
-// part produces an item of c, which may also be a part of one of the deltas around.
+// Part produces an item of c, which may also be a part of one of the deltas around.
 func (v *Viewer) Part(c *Level, it *pamz.Item) (*io.SectionReader, error) {
 	c, whole, off := c.origin(it, 0, it.Length)
 	content, err := v.Content(c.Diff, whole)
@@ -99,7 +100,7 @@ func (v *Viewer) Part(c *Level, it *pamz.Item) (*io.SectionReader, error) {
 	return io.NewSectionReader(content, off, it.Length), nil
 }
 
-// content produces an item of d that depends on neither source nor target.
+// Content produces an item of d that depends on neither source nor target.
 func (v *Viewer) Content(d *pamz.Diff, it *pamz.Item) (*io.SectionReader, error) {
 	if err := independent(d, it, map[*pamz.Item]bool{}); err != nil {
 		return nil, err

@@ -104,23 +104,23 @@ func total(parts []part) int {
 
 // oldAt returns where a position of the sorted text lies in the old side, and how
 // many bytes from there on are sorted.
-func (m *matcher) oldAt(p int) (at, room int) {
-	if m.parts == nil {
-		return p, len(m.old) - p
+func (f *finder) oldAt(p int) (at, room int) {
+	if f.parts == nil {
+		return p, len(f.old) - p
 	}
-	k := sort.Search(len(m.parts), func(i int) bool { return m.parts[i].at > p }) - 1
-	q := m.parts[k]
+	k := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].at > p }) - 1
+	q := f.parts[k]
 	return q.old + p - q.at, q.at + q.n - p
 }
 
 // sortedAt returns the position of the sorted text that is next to one of the old
 // side.
-func (m *matcher) sortedAt(p int) int {
-	if len(m.parts) == 0 {
+func (f *finder) sortedAt(p int) int {
+	if len(f.parts) == 0 {
 		return p
 	}
-	k := max(sort.Search(len(m.parts), func(i int) bool { return m.parts[i].old > p })-1, 0)
-	q := m.parts[k]
+	k := max(sort.Search(len(f.parts), func(i int) bool { return f.parts[i].old > p })-1, 0)
+	q := f.parts[k]
 	return q.at + min(max(p-q.old, 0), q.n)
 }
 

@@ -72,7 +72,7 @@ func TestCopiesDegenerate(t *testing.T) {
 func TestRemainder(t *testing.T) {
 	size := 100_000
 	copies := []Copy{{Old: 50_000, Len: 10_000}, {Old: 0, Len: 2_000}, {Old: 55_000, Len: 20_000}, {Old: 90_000, Len: 10_000}, {Old: 40_000, Len: edge}}
-	m := &matcher{old: make([]byte, size), parts: remainder(size, copies, nil)}
+	m := &matcher{finder: finder{old: make([]byte, size), parts: remainder(size, copies, nil)}}
 	taken := func(p int) bool {
 		for _, c := range copies {
 			if p >= c.Old+edge && p < c.Old+c.Len-edge {

@@ -86,30 +86,40 @@ type junction struct {
 	freshStart, freshPrev int32
 }
 
-// matcher finds the cheapest path.
-type matcher struct {
+// finder finds places of the old side that bytes of the new side may come from.
+type finder struct {
 	*index
-	old, new  []byte
-	parts     []part // of old, that the index has; nil: all of it
-	copies    []Copy // that are still to come
-	longRun   int    // matches from which on nothing else is looked for, in bytes
-	diffs     *differences
-	literals  *literals
-	active    []state // paths that may become part of the best one
-	best      int     // the cheapest of them
-	fresh     state
-	idle      []idle
-	segments  []segment
-	lastFresh int32             // the latest segment of extra bytes, or none
-	ring      [history]junction // of the positions up to the current one
-	ringFrom  int
-	steps     *[len(strides)]steps
+	old, new []byte
+	parts    []part // of old, that the index has; nil: all of it
+	copies   []Copy // that are still to come
+	longRun  int    // matches from which on nothing else is looked for, in bytes
+	steps    *[len(strides)]steps
 	// Which of the 64 strings from hasFrom on may be in the old side.
 	has     uint64
 	hasFrom int
 	// At which of the 64 positions from endsFrom on windows of steps end.
 	ends     [len(strides)]uint64
 	endsFrom int
+}
+
+// paths are those that may become part of the cheapest one.
+type paths struct {
+	active    []state // on diagonals
+	best      int     // the cheapest of them
+	fresh     state   // the path that takes extra bytes
+	idle      []idle
+	segments  []segment
+	lastFresh int32             // the latest segment of extra bytes, or none
+	ring      [history]junction // of the positions up to the current one
+	ringFrom  int
+}
+
+// matcher finds the cheapest path.
+type matcher struct {
+	finder
+	paths
+	diffs    *differences
+	literals *literals
 	progress func(n int64)
 }
 
@@ -118,18 +128,11 @@ const reportEvery = 64 << 10
 
 func newMatcher(x *index, tables *[len(strides)]steps, old, new []byte, opt Options) *matcher {
 	m := &matcher{
-		index:     x,
-		steps:     tables,
-		old:       old,
-		new:       new,
-		longRun:   opt.Effort.longRun(),
-		progress:  opt.Progress,
-		diffs:     newDifferences(),
-		literals:  newLiterals(),
-		fresh:     state{prev: none, id: none, at: -history},
-		hasFrom:   -64,
-		endsFrom:  -64,
-		lastFresh: none,
+		finder:   finder{index: x, steps: tables, old: old, new: new, longRun: opt.Effort.longRun(), hasFrom: -64, endsFrom: -64},
+		paths:    paths{fresh: state{prev: none, id: none, at: -history}, lastFresh: none},
+		diffs:    newDifferences(),
+		literals: newLiterals(),
+		progress: opt.Progress,
 	}
 	if len(old) > 0 {
 		// A patch starts on diagonal 0, free of charge.
@@ -258,12 +261,12 @@ func (m *matcher) freshSegment(start, prev int32) int32 {
 }
 
 // follow finds out how far from i on the bytes on a diagonal are equal.
-func (m *matcher) follow(s *state, i int) {
+func (f *finder) follow(s *state, i int) {
 	if int(s.run) > i {
 		return
 	}
-	if p := i + s.diag; p >= 0 && p < len(m.old) {
-		s.run = int32(i + span.CommonPrefix(m.old[p:], m.new[i:]))
+	if p := i + s.diag; p >= 0 && p < len(f.old) {
+		s.run = int32(i + span.CommonPrefix(f.old[p:], f.new[i:]))
 	}
 }
 
@@ -506,10 +509,10 @@ func (m *matcher) search(i int) int {
 
 // nearest returns which two of the suffixes around a rank are nearest to a
 // position.
-func (m *matcher) nearest(rank, position int) (first, second int) {
+func (f *finder) nearest(rank, position int) (first, second int) {
 	least, next := math.MaxInt, math.MaxInt
 	from := max(rank-similar, 0)
-	for k, p := range m.sa[from:min(rank+similar, len(m.sa))] {
+	for k, p := range f.sa[from:min(rank+similar, len(f.sa))] {
 		d := int(p) - position
 		if d < 0 {
 			d = -d

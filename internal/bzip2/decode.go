@@ -281,7 +281,7 @@ func (r *Reader) readBlock() error {
 }
 
 // readBytes reads which bytes a block has and returns them, and the number of
-// symbols: a byte less, for rank 0 is written otherwise, and three others.
+// symbols: one for each byte except rank 0, and RUNA, RUNB and the end of the block.
 func (r *Reader) readBytes() (list [256]byte, symbols int, err error) {
 	groups, err := r.bits(16)
 	if err != nil {

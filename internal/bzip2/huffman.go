@@ -367,11 +367,11 @@ func step(neighbour, length uint8) int64 {
 // It finds the cheapest way through the symbols, whose states are the lengths. What
 // the ways to the lengths cost is a convex function of the length, which is kept as its
 // slopes, from each length to the next. They rise. A symbol adds a convex function:
-// its count times the length, and its share of the Kraft sum. And that any length
-// can be come to from another, for what the steps between them cost, limits the slopes to
-// the cost of a step. So one way goes on without a step from each of the lengths between
-// which the slopes are below that; shorter ones are come to from the first of
-// these, and longer ones from the last.
+// its count times the length, and its share of the Kraft sum. Because a length can be
+// reached from any other at the cost of the steps between them, slopes are clamped to the
+// cost of a step. So from each of the lengths between which the slopes are below that the
+// path goes on without a step; shorter lengths are reached from the first of these, and
+// longer ones from the last.
 func (c *coder) smooth(l []uint8, count []int32, weight int64) (sum int) {
 	const (
 		bit  = 16 // costs are in sixteenths of a bit

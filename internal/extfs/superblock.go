@@ -112,116 +112,140 @@ func readSuper(r io.ReaderAt, size int64) (*superblock, error) {
 	if size < superOffset+superSize {
 		return nil, fault.At(size, "superblock: %w", io.ErrUnexpectedEOF)
 	}
-	b := make([]byte, superSize)
+	b := make(rawSuper, superSize)
 	if err := readAt(r, b, superOffset); err != nil {
 		return nil, fmt.Errorf("superblock: %w", err)
 	}
-	bad := func(field int64, format string, args ...any) (*superblock, error) {
-		return nil, fault.At(superOffset+field, "superblock: "+format, args...)
-	}
-	u32 := func(off int) uint32 { return le.Uint32(b[off:]) }
-	u16 := func(off int) uint32 { return uint32(le.Uint16(b[off:])) }
-
-	if u16(0x38) != magic {
-		return bad(0x38, "got magic %#04x, want %#04x: no ext2, ext3 or ext4 file system", u16(0x38), magic)
+	if b.u16(0x38) != magic {
+		return nil, badSuper(0x38, "got magic %#04x, want %#04x: no ext2, ext3 or ext4 file system", b.u16(0x38), magic)
 	}
 	s := &superblock{
-		inodes:         u32(0x00),
-		blocks:         uint64(u32(0x04)),
-		first:          uint64(u32(0x14)),
-		blocksPerGroup: uint64(u32(0x20)),
-		inodesPerGroup: u32(0x28),
-		errors:         u16(0x3a)&2 != 0,
+		inodes:         b.u32(0x00),
+		blocks:         uint64(b.u32(0x04)),
+		first:          uint64(b.u32(0x14)),
+		blocksPerGroup: uint64(b.u32(0x20)),
+		inodesPerGroup: b.u32(0x28),
+		errors:         b.u16(0x3a)&2 != 0,
 		inodeSize:      128,
 		clusterBlocks:  1,
 		descSize:       32,
 	}
-	if rev := u32(0x4c); rev > 1 {
-		return bad(0x4c, "revision %d is not known", rev)
+	if rev := b.u32(0x4c); rev > 1 {
+		return nil, badSuper(0x4c, "revision %d is not known", rev)
 	} else if rev == 1 { // revision 0 has none of the fields from here on
-		s.inodeSize = int64(u16(0x58))
-		s.compat, s.incompat, s.roCompat = u32(0x5c), u32(0x60), u32(0x64)
+		s.inodeSize = int64(b.u16(0x58))
+		s.compat, s.incompat, s.roCompat = b.u32(0x5c), b.u32(0x60), b.u32(0x64)
 	}
+	for _, read := range []func(*superblock, rawSuper, int64) error{checkFeatures, readGeometry, readPlaces} {
+		if err := read(s, b, size); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// rawSuper is a superblock as it is stored.
+type rawSuper []byte
+
+func (b rawSuper) u32(off int) uint32 { return le.Uint32(b[off:]) }
+func (b rawSuper) u16(off int) uint32 { return uint32(le.Uint16(b[off:])) }
+
+// badSuper is a fault of the field at an offset in the superblock.
+func badSuper(field int64, format string, args ...any) error {
+	return fault.At(superOffset+field, "superblock: "+format, args...)
+}
+
+// checkFeatures refuses what is not known, and a checksum that is wrong.
+func checkFeatures(s *superblock, b rawSuper, _ int64) error {
 	if unknown := s.incompat &^ readable; unknown != 0 {
 		for _, f := range incompatNames {
 			if unknown&f.bit != 0 {
-				return bad(0x60, "feature %s is not supported", f.name)
+				return badSuper(0x60, "feature %s is not supported", f.name)
 			}
 		}
-		return bad(0x60, "features %#x are not supported", unknown)
+		return badSuper(0x60, "features %#x are not supported", unknown)
 	}
 	if s.roCompat&roMetadataCsum != 0 {
 		if t := b[0x175]; t != 1 {
-			return bad(0x175, "checksum type %d is not known", t)
+			return badSuper(0x175, "checksum type %d is not known", t)
 		}
 		// The kernel's crc32c starts from ones and does not invert at the end.
-		if sum := ^crc32.Checksum(b[:0x3fc], crc32.MakeTable(crc32.Castagnoli)); sum != u32(0x3fc) {
-			return bad(0x3fc, "checksum mismatch: got %#08x, want %#08x", sum, u32(0x3fc))
+		if sum := ^crc32.Checksum(b[:0x3fc], crc32.MakeTable(crc32.Castagnoli)); sum != b.u32(0x3fc) {
+			return badSuper(0x3fc, "checksum mismatch: got %#08x, want %#08x", sum, b.u32(0x3fc))
 		}
 	}
+	return nil
+}
 
-	if u32(0x18) > maxLogBlock {
-		return bad(0x18, "block size 2^(10+%d)", u32(0x18))
+// readGeometry reads the sizes of blocks, clusters, groups and inodes.
+func readGeometry(s *superblock, b rawSuper, size int64) error {
+	if b.u32(0x18) > maxLogBlock {
+		return badSuper(0x18, "block size 2^(10+%d)", b.u32(0x18))
 	}
-	s.blockSize = 1024 << u32(0x18)
+	s.blockSize = 1024 << b.u32(0x18)
 	if s.has64() {
-		s.blocks |= uint64(u32(0x150)) << 32
-		s.descSize = int64(u16(0xfe))
+		s.blocks |= uint64(b.u32(0x150)) << 32
+		s.descSize = int64(b.u16(0xfe))
 		if s.descSize < 64 || s.descSize > s.blockSize || s.descSize&(s.descSize-1) != 0 {
-			return bad(0xfe, "group descriptors of %d bytes", s.descSize)
+			return badSuper(0xfe, "group descriptors of %d bytes", s.descSize)
 		}
 	}
 	if s.blocks > uint64(size/s.blockSize) {
-		return bad(0x04, "%d blocks of %d bytes in an image of %d bytes: the image is cut short", s.blocks, s.blockSize, size)
+		return badSuper(0x04, "%d blocks of %d bytes in an image of %d bytes: the image is cut short", s.blocks, s.blockSize, size)
 	}
 	if s.first > 1 || s.first == 1 && s.blockSize != 1024 || s.first >= s.blocks {
-		return bad(0x14, "first data block %d", s.first)
+		return badSuper(0x14, "first data block %d", s.first)
 	}
 	if s.roCompat&roBigalloc != 0 {
-		log := u32(0x1c)
-		if log < u32(0x18) || log > 20 {
-			return bad(0x1c, "cluster size 2^(10+%d)", log)
+		log := b.u32(0x1c)
+		if log < b.u32(0x18) || log > 20 {
+			return badSuper(0x1c, "cluster size 2^(10+%d)", log)
 		}
-		s.clusterBlocks = 1 << (log - u32(0x18))
-		if uint64(u32(0x24))*s.clusterBlocks != s.blocksPerGroup {
-			return bad(0x24, "%d clusters per group do not make %d blocks", u32(0x24), s.blocksPerGroup)
+		s.clusterBlocks = 1 << (log - b.u32(0x18))
+		if uint64(b.u32(0x24))*s.clusterBlocks != s.blocksPerGroup {
+			return badSuper(0x24, "%d clusters per group do not make %d blocks", b.u32(0x24), s.blocksPerGroup)
 		}
 	}
 	bits := uint64(s.blockSize) * 8 // in the one block of a bitmap
 	if s.blocksPerGroup < 8 || s.blocksPerGroup > bits*s.clusterBlocks {
-		return bad(0x20, "%d blocks per group", s.blocksPerGroup)
+		return badSuper(0x20, "%d blocks per group", s.blocksPerGroup)
 	}
 	if s.inodesPerGroup == 0 || uint64(s.inodesPerGroup) > bits {
-		return bad(0x28, "%d inodes per group", s.inodesPerGroup)
+		return badSuper(0x28, "%d inodes per group", s.inodesPerGroup)
 	}
 	if s.inodeSize < 128 || s.inodeSize > s.blockSize || s.inodeSize&(s.inodeSize-1) != 0 {
-		return bad(0x58, "inodes of %d bytes", s.inodeSize)
+		return badSuper(0x58, "inodes of %d bytes", s.inodeSize)
 	}
 	if uint64(s.inodes) > s.groups()*uint64(s.inodesPerGroup) {
-		return bad(0x00, "%d inodes in %d groups of %d", s.inodes, s.groups(), s.inodesPerGroup)
+		return badSuper(0x00, "%d inodes in %d groups of %d", s.inodes, s.groups(), s.inodesPerGroup)
 	}
-	s.reservedDesc = uint64(u16(0xce))
+	return nil
+}
+
+// readPlaces reads where descriptors, backups and files of the file system itself are.
+func readPlaces(s *superblock, b rawSuper, _ int64) error {
+	s.reservedDesc = uint64(b.u16(0xce))
 	if s.reservedDesc > uint64(s.blockSize)/4 {
-		return bad(0xce, "%d reserved descriptor blocks", s.reservedDesc)
+		return badSuper(0xce, "%d reserved descriptor blocks", s.reservedDesc)
 	}
-	s.firstMetaBG = uint64(u32(0x104))
+	s.firstMetaBG = uint64(b.u32(0x104))
 	if s.incompat&incompatMetaBG != 0 && s.firstMetaBG > s.descBlocks() {
-		return bad(0x104, "first meta block group %d of %d", s.firstMetaBG, s.descBlocks())
+		return badSuper(0x104, "first meta block group %d of %d", s.firstMetaBG, s.descBlocks())
 	}
-	s.backupGroups = [2]uint64{uint64(u32(0x24c)), uint64(u32(0x250))}
+	s.backupGroups = [2]uint64{uint64(b.u32(0x24c)), uint64(b.u32(0x250))}
 	if s.incompat&incompatMMP != 0 {
 		s.mmpBlock = le.Uint64(b[0x168:])
 	}
 	if s.compat&compatJournal != 0 {
-		s.journal = u32(0xe0)
+		s.journal = b.u32(0xe0)
 	}
 	if s.compat&compatOrphanFile != 0 {
-		s.orphanFile = u32(0x280)
+		s.orphanFile = b.u32(0x280)
 	}
 	if s.roCompat&roQuota != 0 {
-		s.quota = [3]uint32{u32(0x240), u32(0x244), u32(0x26c)}
+		s.quota = [3]uint32{b.u32(0x240), b.u32(0x244), b.u32(0x26c)}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *superblock) has64() bool { return s.incompat&incompat64Bit != 0 }

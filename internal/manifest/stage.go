@@ -21,7 +21,7 @@ type WriteFile func(path string, write func(io.Writer) error) error
 // need be: what the portal wants in one folder of a storage container. Files
 // become hard links where the file system can do that, else copies. It returns
 // the paths, the manifest's last, and the names of what else is in dir.
-func Stage(dir string, m *Manifest, payloads []Payload, write WriteFile) (paths, strays []string, err error) {
+func Stage(dir string, m *Manifest, payloads []Payload, write WriteFile) (paths, others []string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, nil, err
 	}
@@ -45,10 +45,10 @@ func Stage(dir string, m *Manifest, payloads []Payload, write WriteFile) (paths,
 	}
 	for _, e := range entries {
 		if !slices.Contains(names, e.Name()) && e.Name() != m.Filename() {
-			strays = append(strays, e.Name())
+			others = append(others, e.Name())
 		}
 	}
-	return append(paths, path), strays, nil
+	return append(paths, path), others, nil
 }
 
 // place makes path a link to or a copy of a file.

@@ -15,12 +15,12 @@ var contexts = []struct{ each, all int }{{8 << 10, 4 << 20}, {4 << 10, MaxContex
 // none, if limit is negative, as where the fresh bytes alone fill the window.
 func ContextRanges(sites []Site, limit int) []Range {
 	var out []Range
-	for _, around := range contexts {
+	for _, c := range contexts {
 		out = out[:0]
 		for _, s := range sites {
-			out = append(out, Between(max(s.At-around.each, s.Off), min(s.At+around.each, s.End())))
+			out = append(out, Between(max(s.At-c.each, s.Off), min(s.At+c.each, s.End())))
 		}
-		if out = Union(out); Total(out) <= min(limit, around.all) {
+		if out = Union(out); Total(out) <= min(limit, c.all) {
 			return out
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"swudelta/internal/layout"
 )
 
-// Object is something of an image that a release changes but keeps the name of:
+// Object is a named part of an image whose content may change between releases:
 // a file, the inode table of a group.
 type Object struct {
 	name   string

@@ -60,7 +60,7 @@ type Diff struct {
 	Items int       // of a decoded delta: how many it has
 }
 
-// remainder is a decoded remainder section.
+// Deflated is a section of deflated content, as a remainder is stored.
 type Deflated struct {
 	Size   int64         // bytes when inflated
 	SHA256 digest.SHA256 // of the inflated bytes; zero for a decoded version 0

@@ -116,7 +116,6 @@ func (d *decoder) archive(p *pool, depth int) (target, source Key, err error) {
 	if depth > MaxNested {
 		return target, source, d.errorf(CodeOther, "archives nested more than %d deep", MaxNested)
 	}
-	account := &d.diff.Account
 	start := d.pos
 	if depth == 0 {
 		start = 0
@@ -127,87 +126,112 @@ func (d *decoder) archive(p *pool, depth int) (target, source Key, err error) {
 	if source, err = d.def(); err != nil {
 		return target, source, err
 	}
-	names, err := d.u32()
-	if err != nil {
+	if err := d.recipeNames(); err != nil {
 		return target, source, err
-	}
-	for range names {
-		n, err := d.length()
-		if err != nil {
-			return target, source, err
-		}
-		if _, err := d.skip(n); err != nil {
-			return target, source, err
-		}
 	}
 	const minSet = 8 + 8
 	sets, err := d.count(CodeShort, "results", minSet)
 	if err != nil {
 		return target, source, err
 	}
-	account.Header += d.pos - start
+	d.diff.Account.Header += d.pos - start
 	start = d.pos
 	for range sets {
 		if err := d.set(p); err != nil {
 			return target, source, err
 		}
 	}
-	account.Table += d.pos - start
-	start = d.pos
-	k, section, err := d.section("inline assets")
-	if err != nil {
+	d.diff.Account.Table += d.pos - start
+	if err := d.dataSections(p); err != nil {
 		return target, source, err
 	}
-	p.have(k, &Recipe{Op: OpInlineAsset, section: section})
-	account.Inline += d.pos - start
-	start = d.pos
-	if k, section, err = d.section("remainder"); err != nil {
-		return target, source, err
-	}
-	p.have(k, &Recipe{Op: OpInlineAsset, section: section})
-	p.node(k).deflated = section
-	account.Remainder += d.pos - start
 	start = d.pos
 	archives, err := d.u32()
 	if err != nil {
 		return target, source, err
 	}
-	account.Archives += d.pos - start
+	d.diff.Account.Archives += d.pos - start
 	for range archives {
-		start = d.pos
-		k, err := d.def()
-		if err != nil {
+		if err := d.nestedArchive(p, depth+1); err != nil {
 			return target, source, err
 		}
-		end := d.pos + k.Length
-		if k.Length > d.size-d.pos {
-			return target, source, d.errorf(CodeShort, "%d bytes missing: %w", end-d.size, io.ErrUnexpectedEOF)
-		}
-		var head [4]byte
-		if err := d.bytes(head[:]); err != nil {
-			return target, source, err
-		}
-		version, err := d.u64()
-		if err != nil {
-			return target, source, err
-		}
-		if string(head[:]) != magic || version != 2 {
-			return target, source, d.errorf(CodeVersion, "nested archive is no version 2 file")
-		}
-		account.Archives += d.pos - start
-		if _, _, err := d.archive(p, depth+1); err != nil {
-			return target, source, fmt.Errorf("nested archive: %w", err)
-		}
-		if d.pos > end {
-			return target, source, d.errorf(CodeShort, "nested archive runs %d bytes beyond its end", d.pos-end)
-		}
-		start = d.pos
-		if _, err := d.skip(end - d.pos); err != nil {
-			return target, source, err
-		}
-		account.Archives += d.pos - start
 	}
 	return target, source, nil
+}
+
+// recipeNames passes over the names of recipes, which say nothing that their numbers do not.
+func (d *decoder) recipeNames() error {
+	names, err := d.u32()
+	if err != nil {
+		return err
+	}
+	for range names {
+		n, err := d.length()
+		if err != nil {
+			return err
+		}
+		if _, err := d.skip(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dataSections reads inline assets and remainder.
+func (d *decoder) dataSections(p *pool) error {
+	start := d.pos
+	k, section, err := d.section("inline assets")
+	if err != nil {
+		return err
+	}
+	p.have(k, &Recipe{Op: OpInlineAsset, section: section})
+	d.diff.Account.Inline += d.pos - start
+	start = d.pos
+	if k, section, err = d.section("remainder"); err != nil {
+		return err
+	}
+	p.have(k, &Recipe{Op: OpInlineAsset, section: section})
+	p.node(k).deflated = section
+	d.diff.Account.Remainder += d.pos - start
+	return nil
+}
+
+// nestedArchive reads an archive inside one, with what frames it.
+func (d *decoder) nestedArchive(p *pool, depth int) error {
+	account := &d.diff.Account
+	start := d.pos
+	k, err := d.def()
+	if err != nil {
+		return err
+	}
+	end := d.pos + k.Length
+	if k.Length > d.size-d.pos {
+		return d.errorf(CodeShort, "%d bytes missing: %w", end-d.size, io.ErrUnexpectedEOF)
+	}
+	var head [4]byte
+	if err := d.bytes(head[:]); err != nil {
+		return err
+	}
+	version, err := d.u64()
+	if err != nil {
+		return err
+	}
+	if string(head[:]) != magic || version != 2 {
+		return d.errorf(CodeVersion, "nested archive is no version 2 file")
+	}
+	account.Archives += d.pos - start
+	if _, _, err := d.archive(p, depth); err != nil {
+		return fmt.Errorf("nested archive: %w", err)
+	}
+	if d.pos > end {
+		return d.errorf(CodeShort, "nested archive runs %d bytes beyond its end", d.pos-end)
+	}
+	start = d.pos
+	if _, err := d.skip(end - d.pos); err != nil {
+		return err
+	}
+	account.Archives += d.pos - start
+	return nil
 }
 
 // def reads the definition of an item.

@@ -79,8 +79,8 @@ func readings(values []value) []Reading {
 			continue
 		}
 		n := -int32(v.n)
-		lost := value{n: uint32(n), notation: decimal, note: fmt.Sprintf("read as %d: without the sign it means nothing", n)}
-		if k, _ := t.read(lost); len(k) > 0 {
+		negative := value{n: uint32(n), notation: decimal, note: fmt.Sprintf("read as %d: without the sign it means nothing", n)}
+		if k, _ := t.read(negative); len(k) > 0 {
 			return k
 		}
 	}

@@ -77,7 +77,7 @@ type Signer struct {
 }
 
 // NewSigner returns a Signer for a private key of the kind that the scheme
-// wants. public, which may be nil, has to have the key's other half. CMS takes the
+// wants. public, if not nil, must hold the matching public key. CMS takes the
 // certificate of the key from it, which must be valid now, and puts the other
 // certificates into the signature, for a device that trusts only their issuer.
 func NewSigner(scheme Scheme, key crypto.Signer, public *Public, now time.Time) (*Signer, error) {

@@ -30,9 +30,9 @@ const (
 	// rawBlock is the size of a full block of a zstd frame (RFC 8878 section
 	// 3.1.1.2.4).
 	rawBlock = 128 << 10
-	// sureFresh is from how many fresh bytes on it is taken for granted that old
-	// content helps.
-	sureFresh = 1 << 20
+	// minAlwaysPrefix is the number of literal bytes from which on the frame is not also
+	// compressed without old content before it, which has always helped there.
+	minAlwaysPrefix = 1 << 20
 	// prefixCost is what the recipes around such a frame cost, in bytes.
 	prefixCost = 750
 )
@@ -70,7 +70,7 @@ func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) 
 			return nil, err
 		}
 	}
-	if behind == nil || len(fresh) < sureFresh {
+	if behind == nil || len(fresh) < minAlwaysPrefix {
 		if alone, err = d.Zstd.Compress(fresh, level, window(len(fresh))); err != nil {
 			return nil, err
 		}

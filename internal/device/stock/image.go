@@ -100,11 +100,11 @@ func (d *Device) image(delta *device.Delta, m *device.Member) (*pamz.Item, error
 	if !coded.nested {
 		return image, nil
 	}
-	around, err := encode(n, m.Content, int64(len(im.Old)), image)
+	outer, err := encode(n, m.Content, int64(len(im.Old)), image)
 	if err != nil {
 		return nil, err
 	}
-	return pamz.NewItem(n, m.Content, pamz.Nested(around, pamz.Chain(parts...))), nil
+	return pamz.NewItem(n, m.Content, pamz.Nested(outer, pamz.Chain(parts...))), nil
 }
 
 // partItems returns the items that make the content of parts of the source, end to end. A device
@@ -153,11 +153,11 @@ func packItem(im *match.Image, p *match.Pack, patchAt int64) *pamz.Item {
 // readDelays is how many more times the stock library hashes the bytes of a pack.
 const readDelays = 4
 
-// delayReads returns the item inside a delta of its own and as the only part of
-// concatenations, each of which makes the stock library hash all its bytes once
-// more before it reads the next ones. It reads what a patch makes through a pipe
-// that stands still for ever if it is emptied at the wrong moment (doc/engine.md);
-// a slow reader does not empty it. base is the length of the source, in bytes.
+// delayReads returns the item inside a delta of its own and as the only part of nested
+// concatenations. The stock library reads what a patch makes through a pipe, and deadlocks
+// if that is drained at the wrong moment (doc/engine.md). Each concatenation makes the
+// reader hash all bytes once more, which keeps it slower than the writer. base is the
+// length of the source, in bytes.
 func (d *Device) delayReads(item *pamz.Item, base int64) (*pamz.Item, error) {
 	for range readDelays {
 		item = pamz.NewItem(item.Length, item.SHA256, pamz.Concatenation(item))

@@ -119,7 +119,7 @@ func imageOf(delta *device.Delta, m *device.Member) (*Image, error) {
 	// nothing; a range does.
 	limit := min(match.MaxContext, delta.Limits.Pack/3, stocklib.MaxWindow-len(from.Fresh))
 	context := match.ContextRanges(from.Sites, limit)
-	im.Near = ranges(match.Merge(context, limit-match.Total(context), limit))
+	im.Context = ranges(match.Merge(context, limit-match.Total(context), limit))
 	for _, p := range from.Packs {
 		if len(p.New) > 0 {
 			im.Packs = append(im.Packs, Pack{Patch: p.Patch, Ranges: ranges(p.Ranges), New: p.New, Fresh: wide(p.Fresh)})

@@ -61,7 +61,7 @@ type Image struct {
 	Old     *Side
 	Packs   []Pack
 	Fresh   []byte  // all fresh bytes, end to end
-	Near    []Range // of the old side: what the fresh bytes may be like, sorted, disjoint
+	Context []Range // of the old side: what the fresh bytes may be like, sorted, disjoint
 	Entries []Entry // of all of Data, in order
 }
 
@@ -312,22 +312,22 @@ func (s *image) compressFresh() error {
 		return err
 	}
 	recipe, size := pamz.ZstdDecompression, len(best)
-	var near []byte
-	for _, r := range s.Near {
-		near = append(near, s.Old.Data[r.Off:r.End()]...)
+	var context []byte
+	for _, r := range s.Context {
+		context = append(context, s.Old.Data[r.Off:r.End()]...)
 	}
 	var dictionary *pamz.Item
-	if len(near) > 0 && len(near)+len(s.Fresh) <= 1<<s.Window {
-		frame, err := s.Zstd.CompressPrefixed(near, s.Fresh, s.Level, log(len(near)+len(s.Fresh)))
+	if len(context) > 0 && len(context)+len(s.Fresh) <= 1<<s.Window {
+		frame, err := s.Zstd.CompressPrefixed(context, s.Fresh, s.Level, log(len(context)+len(s.Fresh)))
 		if err != nil {
 			return err
 		}
-		cost := len(frame) + ItemCost*(len(s.Near)+1)
+		cost := len(frame) + ItemCost*(len(s.Context)+1)
 		if s.Note != nil {
-			s.Note("fresh bytes %d: %d alone, %d with %d bytes of old content from %d ranges", len(s.Fresh), len(best), cost, len(near), len(s.Near))
+			s.Note("fresh bytes %d: %d alone, %d with %d bytes of old content from %d ranges", len(s.Fresh), len(best), cost, len(context), len(s.Context))
 		}
 		if cost < size {
-			best, dictionary = frame, s.join(s.ranges(s.Near), true)
+			best, dictionary = frame, s.join(s.ranges(s.Context), true)
 		}
 	}
 	if dictionary != nil {

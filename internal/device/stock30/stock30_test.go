@@ -79,7 +79,7 @@ func newImage(t testing.TB, r *rand.Rand, old *Side, text func(int) []byte) *Ima
 		for range r.IntN(4) {
 			v := within(len(old.Data))
 			if v.Off >= at {
-				im.Near = append(im.Near, v)
+				im.Context = append(im.Context, v)
 				at = v.End()
 			}
 		}
