@@ -101,70 +101,89 @@ func run(c *tool.Context) error {
 		return err
 	}
 	defer delta.Close()
-	write := func(w io.Writer) error { return applyPatch(c, w, source, delta, verify) }
-	if bsdiff.IsPatch(delta) {
-		if c.Bool("need") {
-			return printNeed(c, delta, func() (apply.Need, error) {
-				h, err := bsdiff.Parse(delta, delta.Size())
-				return apply.Need{Memory: bsdiff.ApplyMemory(h.NewSize)}, err
-			})
-		}
-	} else if native.IsDelta(delta) {
-		d, err := native.Open(delta, delta.Size())
-		if err == nil {
-			err = verify(d.TargetSHA256)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", delta.Name(), err)
-		}
-		if c.Bool("need") {
-			return printNeed(c, delta, func() (apply.Need, error) { return apply.Need{Memory: d.Need.Memory, Scratch: d.Need.Scratch}, nil })
-		}
-		write = func(w io.Writer) error {
-			sum, err := sumSource(c, source, d.SourceLength)
-			if err != nil {
-				return err
-			}
-			return hint(d.Apply(w, source, source.Size(), native.ApplyOptions{
-				Libraries: member.Libraries{Zstd: func() (*codec.Zstd, error) { return zstdflag.Open(c) }},
-				Scratch:   c.Scratch,
-				Memory:    c.Size("memory"),
-				SourceSum: sum,
-				Progress:  c.Progress().Start("apply", progress.Bytes, d.TargetLength).Add,
-			}))
-		}
-	} else {
-		d, err := pamz.Decode(delta, delta.Size())
-		if err != nil {
-			return swapped(fmt.Errorf("%s: %w", delta.Name(), err), source, delta)
-		}
-		if err := verify(d.TargetSHA256); err != nil {
-			return fmt.Errorf("%s: %w", delta.Name(), err)
-		}
-		if c.Bool("need") {
-			return printNeed(c, delta, func() (apply.Need, error) { return needs(c, d, source) })
-		}
-		write = func(w io.Writer) error {
-			sum, err := sumSource(c, source, d.SourceLength)
-			if err != nil {
-				return err
-			}
-			return hint(apply.Apply(w, d, source, source.Size(), apply.Options{
-				Zstd:      func() (*codec.Zstd, error) { return zstdflag.Open(c) },
-				Zlib:      func() (*codec.Zlib, error) { return codec.OpenZlib("") },
-				Scratch:   c.Scratch,
-				Memory:    c.Size("memory"),
-				SourceSum: sum,
-				Progress:  c.Progress().Start("apply", progress.Bytes, d.TargetLength).Add,
-			}))
-		}
+	j, err := open(c, source, delta, verify)
+	if err != nil {
+		return err
+	}
+	if c.Bool("need") {
+		return printNeed(c, delta, j.need)
 	}
 	return c.Output(func(w io.Writer) error {
-		if err := write(w); err != nil {
+		if err := j.write(w); err != nil {
 			return fmt.Errorf("%s: %w", delta.Name(), err)
 		}
 		return nil
 	})
+}
+
+// job is what can be done with a delta.
+type job struct {
+	need  func() (apply.Need, error)
+	write func(w io.Writer) error
+}
+
+// open reads what is known of the delta before it is applied.
+func open(c *tool.Context, source, delta *tool.File, verify func(digest.SHA256) error) (job, error) {
+	switch {
+	case bsdiff.IsPatch(delta):
+		need := func() (apply.Need, error) {
+			h, err := bsdiff.Parse(delta, delta.Size())
+			return apply.Need{Memory: bsdiff.ApplyMemory(h.NewSize)}, err
+		}
+		return job{need, func(w io.Writer) error { return applyPatch(c, w, source, delta, verify) }}, nil
+	case native.IsDelta(delta):
+		return openNative(c, source, delta, verify)
+	}
+	return openPAMZ(c, source, delta, verify)
+}
+
+func openNative(c *tool.Context, source, delta *tool.File, verify func(digest.SHA256) error) (job, error) {
+	d, err := native.Open(delta, delta.Size())
+	if err == nil {
+		err = verify(d.TargetSHA256)
+	}
+	if err != nil {
+		return job{}, fmt.Errorf("%s: %w", delta.Name(), err)
+	}
+	need := func() (apply.Need, error) { return apply.Need{Memory: d.Need.Memory, Scratch: d.Need.Scratch}, nil }
+	return job{need, func(w io.Writer) error {
+		sum, err := sumSource(c, source, d.SourceLength)
+		if err != nil {
+			return err
+		}
+		return hint(d.Apply(w, source, source.Size(), native.ApplyOptions{
+			Libraries: member.Libraries{Zstd: func() (*codec.Zstd, error) { return zstdflag.Open(c) }},
+			Scratch:   c.Scratch,
+			Memory:    c.Size("memory"),
+			SourceSum: sum,
+			Progress:  c.Progress().Start("apply", progress.Bytes, d.TargetLength).Add,
+		}))
+	}}, nil
+}
+
+func openPAMZ(c *tool.Context, source, delta *tool.File, verify func(digest.SHA256) error) (job, error) {
+	d, err := pamz.Decode(delta, delta.Size())
+	if err != nil {
+		return job{}, swapped(fmt.Errorf("%s: %w", delta.Name(), err), source, delta)
+	}
+	if err := verify(d.TargetSHA256); err != nil {
+		return job{}, fmt.Errorf("%s: %w", delta.Name(), err)
+	}
+	need := func() (apply.Need, error) { return needs(c, d, source) }
+	return job{need, func(w io.Writer) error {
+		sum, err := sumSource(c, source, d.SourceLength)
+		if err != nil {
+			return err
+		}
+		return hint(apply.Apply(w, d, source, source.Size(), apply.Options{
+			Zstd:      func() (*codec.Zstd, error) { return zstdflag.Open(c) },
+			Zlib:      func() (*codec.Zlib, error) { return codec.OpenZlib("") },
+			Scratch:   c.Scratch,
+			Memory:    c.Size("memory"),
+			SourceSum: sum,
+			Progress:  c.Progress().Start("apply", progress.Bytes, d.TargetLength).Add,
+		}))
+	}}, nil
 }
 
 // sumSource hashes the source, if it has as many bytes as the delta wants: else it is wrong,
