@@ -123,7 +123,7 @@ func TestLZMAAloneAgainstProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.Search = lzmaSearches[search]
-			again := write(t, data, 777, func(w io.Writer) (io.WriteCloser, error) { return l.NewAloneWriter(w, a) })
+			again := write(t, data, 777, func(w io.Writer) (io.WriteCloser, error) { return l.NewAloneWriter(w, a.Dictionary, a) })
 			if !bytes.Equal(again, stream) {
 				t.Errorf("%s: %+v gives %d other bytes, want %d", preset, a, len(again), len(stream))
 			}

@@ -49,14 +49,14 @@ func LZMADictionary(b []byte) (size uint32, ok bool) {
 }
 
 // NewAloneWriter returns a writer of a stream of the older .lzma format, completed by
-// Close. Memory is c.Memory. How the content is cut into Writes does not matter.
-func (l *LZMA) NewAloneWriter(w io.Writer, c LZMACoder) (io.WriteCloser, error) {
+// Close. Its header states the size dictionary; the coder may do with less. Memory is c.Memory. How the content is cut into Writes does not matter.
+func (l *LZMA) NewAloneWriter(w io.Writer, dictionary uint32, c LZMACoder) (io.WriteCloser, error) {
 	c.LZMA1 = true
 	z, err := l.NewRawWriter(w, c)
 	if err != nil {
 		return nil, err
 	}
-	h := binary.LittleEndian.AppendUint32([]byte{c.LC + 9*(c.LP+5*c.PB)}, c.Dictionary)
+	h := binary.LittleEndian.AppendUint32([]byte{c.LC + 9*(c.LP+5*c.PB)}, dictionary)
 	if _, err := w.Write(binary.LittleEndian.AppendUint64(h, aloneUnknown)); err != nil {
 		z.Close()
 		return nil, err

@@ -20,7 +20,8 @@ import (
 // What is in it besides the bytes of the coder is made here, not by liblzma: so a
 // stream of any number of blocks takes the memory of one coder.
 type XZ struct {
-	Check      uint8 // kind of checksum: 0 none, 1 CRC32, 4 CRC64, 10 SHA-256
+	Check      uint8  // kind of checksum: 0 none, 1 CRC32, 4 CRC64, 10 SHA-256
+	Dictionary uint32 // size in bytes, as the headers state it; the coder may do with less
 	Coder      LZMACoder
 	HeaderSize int  // of the blocks, in bytes
 	Sized      bool // blocks have their lengths in their headers
@@ -162,7 +163,7 @@ func (x *XZ) block(b []byte, first bool) error {
 		return err
 	}
 	if first {
-		x.HeaderSize, x.Sized, x.Coder = size, sized, coder
+		x.HeaderSize, x.Sized, x.Dictionary, x.Coder = size, sized, coder.Dictionary, coder
 		x.Coder.LC, x.Coder.PB = 3, 2
 		x.Coder.Search = lzmaSearches[0]
 		// The first LZMA chunk has the properties behind its lengths.
@@ -173,7 +174,7 @@ func (x *XZ) block(b []byte, first bool) error {
 		}
 		return nil
 	}
-	if size != x.HeaderSize || sized != x.Sized || coder.Dictionary != x.Coder.Dictionary || !sameFilters(coder.Filters, x.Coder.Filters) {
+	if size != x.HeaderSize || sized != x.Sized || coder.Dictionary != x.Dictionary || !sameFilters(coder.Filters, x.Coder.Filters) {
 		return fault.Data(errXZBlocks)
 	}
 	return nil
@@ -227,7 +228,7 @@ func XZDictionary(b []byte) (uint32, error) {
 	if err := x.block(b, true); err != nil {
 		return 0, err
 	}
-	return x.Coder.Dictionary, nil
+	return x.Dictionary, nil
 }
 
 // xzDictionary returns the size that a byte stands for: 2 or 3 times a power of two.
@@ -254,7 +255,7 @@ func (x XZ) blockHeader(b XZBlock) ([]byte, error) {
 		h = binary.AppendUvarint(binary.AppendUvarint(h, f.ID), uint64(len(f.Properties)))
 		h = append(h, f.Properties...)
 	}
-	h = append(h, lzmaFilter2, 1, xzDictionaryByte(x.Coder.Dictionary))
+	h = append(h, lzmaFilter2, 1, xzDictionaryByte(x.Dictionary))
 	if len(h)+4 > x.HeaderSize {
 		return nil, errXZ
 	}

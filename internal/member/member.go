@@ -133,6 +133,8 @@ func unclosable(format string, args ...any) error {
 // that is not there.
 type Libraries struct {
 	Zstd func() (*codec.Zstd, error)
+	// Memory is what closing a member may take, in bytes: those that take more stay closed. 0: no limit.
+	Memory int64
 }
 
 // Try closes a member and compares. The error is ErrUnclosable if other bytes come out.

@@ -122,6 +122,10 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	list, least := f.affordable(list, libs)
+	if len(list) == 0 && least > 0 {
+		return nil, unclosable("%s: that takes %d MiB, more than there are", f.Name(), (least+1<<20-1)>>20)
+	}
 	var best []byte
 	reached := 0
 	for _, params := range list {
@@ -156,6 +160,23 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error)
 		return nil, err
 	}
 	return out, Try(f, stored, bytes.NewReader(content), out, libs)
+}
+
+// affordable returns the candidates whose writers do with the memory there is, and the least that any takes.
+func (f remade) affordable(list [][]byte, libs *Libraries) (out [][]byte, least int64) {
+	for _, params := range list {
+		n, err := f.memory(params)
+		if err != nil {
+			continue
+		}
+		if least == 0 || n < least {
+			least = n
+		}
+		if libs == nil || libs.Memory == 0 || n <= libs.Memory {
+			out = append(out, params)
+		}
+	}
+	return out, least
 }
 
 // make writes to w what the library makes of content.

@@ -138,11 +138,23 @@ func (z xz) candidates(stored, content []byte, libs *Libraries) ([][]byte, error
 		searches = codec.LZMASearches()[:1]
 	}
 	var out [][]byte
-	for _, s := range searches {
-		x.Coder.Search = s
-		out = append(out, z.pack(x))
+	for _, size := range dictionaries(x.Dictionary, len(content)) {
+		for _, s := range searches {
+			x.Coder.Dictionary, x.Coder.Search = size, s
+			out = append(out, z.pack(x))
+		}
 	}
 	return out, nil
+}
+
+// dictionaries returns sizes that a coder may do with where the headers state one: what covers the
+// content takes less memory, and makes the same but for rare cases in the search.
+func dictionaries(stated uint32, content int) []uint32 {
+	const unit = 64 << 10
+	if least := uint64(content+unit) / unit * unit; least < uint64(stated) {
+		return []uint32{uint32(least), stated}
+	}
+	return []uint32{stated}
 }
 
 func (z lzma) candidates(stored, content []byte, libs *Libraries) ([][]byte, error) {
@@ -151,11 +163,14 @@ func (z lzma) candidates(stored, content []byte, libs *Libraries) ([][]byte, err
 		return nil, err
 	}
 	const header = 13
+	dictionary := c.Dictionary
 	searches, err := searched(stored, content, c, header, 0)
 	var out [][]byte
-	for _, s := range searches {
-		c.Search = s
-		out = append(out, appendCoder(nil, c))
+	for _, size := range dictionaries(dictionary, len(content)) {
+		for _, s := range searches {
+			c.Dictionary, c.Search = size, s
+			out = append(out, appendCoder(binary.AppendUvarint(nil, uint64(dictionary)), c))
+		}
 	}
 	return out, err
 }
@@ -219,10 +234,10 @@ func (n *numbers) coder() codec.LZMACoder {
 // xzMaxBlocks bounds the blocks of a stream.
 const xzMaxBlocks = 1 << 16
 
-// pack writes parameters: the coder, then varints: kind of checksum, size of the blocks' headers, whether
+// pack writes parameters: the size of the dictionary that headers state as a varint, the coder, then varints: kind of checksum, size of the blocks' headers, whether
 // they hold lengths (0, 1), number of blocks; for each its content's length, and what it is coded if headers hold it.
 func (xz) pack(x codec.XZ) []byte {
-	out := appendCoder(nil, x.Coder)
+	out := appendCoder(binary.AppendUvarint(nil, uint64(x.Dictionary)), x.Coder)
 	sized := uint64(0)
 	if x.Sized {
 		sized = 1
@@ -240,7 +255,7 @@ func (xz) pack(x codec.XZ) []byte {
 
 func (xz) parse(params []byte) (codec.XZ, error) {
 	n := &numbers{b: params}
-	x := codec.XZ{Coder: n.coder(), Check: uint8(n.next(15)), HeaderSize: int(n.next(1 << 10)), Sized: n.next(1) == 1}
+	x := codec.XZ{Dictionary: uint32(n.next(math.MaxUint32)), Coder: n.coder(), Check: uint8(n.next(15)), HeaderSize: int(n.next(1 << 10)), Sized: n.next(1) == 1}
 	for count := n.next(min(xzMaxBlocks, uint64(len(n.b)))); count > 0 && !n.bad; count-- {
 		b := codec.XZBlock{Content: n.next(math.MaxInt64)}
 		if x.Sized {
@@ -271,20 +286,21 @@ func (z xz) memory(params []byte) (int64, error) {
 	return x.Coder.Memory(), err
 }
 
-func (lzma) parse(params []byte) (codec.LZMACoder, error) {
+// parse reads parameters: the size of the dictionary that the header states as a varint, and the coder.
+func (lzma) parse(params []byte) (dictionary uint32, c codec.LZMACoder, err error) {
 	n := &numbers{b: params}
-	c := n.coder()
+	dictionary, c = uint32(n.next(math.MaxUint32)), n.coder()
 	if n.bad || len(n.b) > 0 {
-		return c, fault.Dataf("lzma: parameters that cannot be read")
+		return 0, c, fault.Dataf("lzma: parameters that cannot be read")
 	}
 	if err := c.Check(); err != nil {
-		return c, fault.Data(err)
+		return 0, c, fault.Data(err)
 	}
-	return c, nil
+	return dictionary, c, nil
 }
 
 func (z lzma) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteCloser, error) {
-	c, err := z.parse(params)
+	dictionary, c, err := z.parse(params)
 	if err != nil {
 		return nil, err
 	}
@@ -292,10 +308,10 @@ func (z lzma) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteClose
 	if err != nil {
 		return nil, err
 	}
-	return l.NewAloneWriter(w, c)
+	return l.NewAloneWriter(w, dictionary, c)
 }
 
 func (z lzma) memory(params []byte) (int64, error) {
-	c, err := z.parse(params)
+	_, c, err := z.parse(params)
 	return c.Memory(), err
 }

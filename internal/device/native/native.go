@@ -36,6 +36,7 @@ const (
 // Options are what a device needs.
 type Options struct {
 	Libraries member.Libraries                // to close compressed members with
+	Memory    int64                           // what a process on the device may take, in bytes; 0: no limit for members
 	Load      func(io.Reader) ([]byte, error) // keeps content where it can be addressed
 	Scratch   func() (*os.File, error)        // returns an unnamed temporary file
 }
@@ -44,7 +45,12 @@ type Options struct {
 type Device struct{ Options }
 
 // New returns a device.
-func New(o Options) *Device { return &Device{o} }
+func New(o Options) *Device {
+	if o.Memory > 0 {
+		o.Libraries.Memory = max(o.Memory-leastMemory, 1<<20)
+	}
+	return &Device{o}
+}
 
 // Codecs returns what our library opens and closes: all that package member knows.
 func (d *Device) Codecs() device.Codecs { return device.Codecs{Libraries: &d.Libraries} }
