@@ -260,7 +260,7 @@ func (o *Options) newView(t *tree) (*View, error) {
 		return nil, err
 	}
 	v.Segments, v.Closed, v.NotOpened = segments, closed, notOpened
-	if kind := codec.Detect(t.data[:min(len(t.data), codec.HeadSize)]); closed == "" && kind != codec.KindPlain && len(segments) == 1 {
+	if kind := codec.Detect(t.data[:min(len(t.data), codec.HeadSize)]); closed == "" && kind != codec.KindPlain && len(segments) == 1 && segments[0].Member == nil {
 		v.Closed = fmt.Sprintf("%v is compared as it is stored", kind)
 	}
 	if v.Closed != "" {
