@@ -63,7 +63,7 @@ func checkOld(t *testing.T, m *Member, v *View) {
 	var open func(o *Opened) []byte
 	open = func(o *Opened) []byte {
 		if o == nil {
-			b, err := io.ReadAll(m.In.Section(Range{0, m.In.Size}))
+			b, err := io.ReadAll(m.In.Section(Range{Len: m.In.Size}))
 			if err != nil {
 				t.Fatal(err)
 			}
