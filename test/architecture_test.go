@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"device/stocklib"},
 	{"device/stock", "device/stock30", "device/native"},
 	{"device/devices"},
-	{"plan", "manifest", "diffapi"},
+	{"plan", "manifest", "diffapi", "report"},
 	{"deploy"},
 }
 

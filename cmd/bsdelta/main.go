@@ -12,7 +12,6 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
-	"strings"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
@@ -211,24 +210,9 @@ func plain(c *tool.Context, source, target *tool.File) error {
 
 // layouts reads the layout files that a flag names, by member.
 func layouts(c *tool.Context, flag string) (map[string]*layout.Layout, error) {
-	out := map[string]*layout.Layout{}
-	for _, v := range c.Strings(flag) {
-		member, path, ok := strings.Cut(v, "=")
-		if !ok {
-			member, path = "", v
-		}
-		if _, twice := out[member]; twice {
-			return nil, tool.Usagef("--%s %q: there is one for that member already", flag, v)
-		}
-		in, err := c.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		out[member], err = layout.Read(in)
-		in.Close()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	list, err := layout.ByMember(c.Strings(flag), func(path string) (io.ReadCloser, error) { return c.Open(path) })
+	if errors.Is(err, layout.ErrTwice) {
+		err = tool.Usagef("--%s: %v", flag, err)
 	}
-	return out, nil
+	return list, err
 }

@@ -4,7 +4,7 @@
 //
 // Usage:
 //
-//	bsdump [--check 1.0|3.0|native] [DELTA]
+//	bsdump [--check 1.0|3.0|native] [--top N] [--report FILE [--target TARGET]] [DELTA]
 //
 // DELTA is a PAMZ file, a native delta, or a BSDIFF40 patch; the product is JSON. With --check the
 // rules of a device profile that it breaks go to standard error, one a line, and
@@ -32,8 +32,8 @@ func main() { tool.Main(app) }
 
 var app = &tool.Command{
 	Name:    "bsdump",
-	Usage:   "[--check " + devices.Names("|", "|") + "] [DELTA]",
-	Summary: "Print the structure of a delta as JSON: header, recipes, and where its bytes are.",
+	Usage:   "[--check " + devices.Names("|", "|") + "] [--top N] [--report FILE] [--target TARGET] [DELTA]",
+	Summary: "Show the structure of a delta as JSON, or where its bytes go.",
 	Description: `
 For each delta, and each delta inside it, there are target and source, the bytes of
 each part of the file, what each kind of recipe takes and makes, and the chunks with
@@ -45,14 +45,28 @@ the segments of the target.
 
 With --check the delta is held against the rules of a device profile. Each rule that
 it breaks is a line on standard error, and the exit status is 3. Whether it makes the
-right target is for bsapply to say.`,
+right target is for bsapply to say.
+
+With --report or --top there is no JSON. --report writes a page for a browser, which needs
+nothing else: the bytes of the delta by part of the file and by what they are for, a map of
+the target, a treemap of what each file of the target costs, the dearest twenty with the
+reason, and what the device needs. --top prints the same as text, with the N dearest. Files have
+names if --target gives the target, or --target-layout what lies where in it; else ranges
+of the target stand in their place. What a file costs is an estimate, since streams are
+compressed as a whole; the sums are exact.`,
 	Example: `
 $ bsdump update.diff | jq .bytes
 $ bsdump update.diff | jq '.. | .delta?.recipes? // empty'
+$ bsdump --report update.html --target target.swu update.diff
+$ bsdump --top 10 --target target.swu update.diff
 $ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
 	MaxArgs: 1,
 	Flags: []tool.Flag{
 		&tool.String{Name: "check", Arg: devices.Names("|", "|"), Help: "hold the delta against the rules of a kind of device: " + devices.Help},
+		&tool.String{Name: "report", Arg: "FILE", Output: true, Help: "write there, as a page for a browser, where the bytes of the delta go"},
+		&tool.Int{Name: "top", Arg: "N", Help: "print where the bytes of the delta go, with the N dearest files"},
+		&tool.String{Name: "target", Arg: "TARGET", Help: "the target of the delta, for the names of its files"},
+		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) the target, made by extdump"},
 	},
 	Run: run,
 }
@@ -96,11 +110,15 @@ func run(c *tool.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.Name(), err)
 	}
-	err = c.TextOutput(func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", " ")
-		return enc.Encode(product)
-	})
+	if c.IsSet("report") || c.IsSet("top") {
+		err = show(c, in, product)
+	} else {
+		err = c.TextOutput(func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", " ")
+			return enc.Encode(product)
+		})
+	}
 	if err != nil || len(violations) == 0 {
 		return err
 	}

@@ -84,14 +84,50 @@ func (a *Applier) Apply(dst io.Writer, old io.ReaderAt, oldSize int64, patch io.
 	return a.run()
 }
 
+// Controls returns the control entries of a patch of the given size, as far as they are needed
+// to make its new file. Whether they fit the other streams is for Apply to say.
+func Controls(patch io.ReaderAt, size int64) ([]Control, error) {
+	h, err := Parse(patch, size)
+	if err != nil {
+		return nil, err
+	}
+	var s stream
+	s.open(streamNames[0], io.NewSectionReader(patch, headerSize, h.Control), maxControl(h.NewSize))
+	var list []Control
+	for done := int64(0); done < h.NewSize; {
+		c, err := s.control()
+		switch {
+		case err != nil:
+			return nil, err
+		case c.Add < 0 || c.Extra < 0 || c.Add > h.NewSize-done || c.Extra > h.NewSize-done-c.Add:
+			return nil, fault.Dataf("control entry %d does not fit a new size of %d", len(list), h.NewSize)
+		case len(list) == maxControls:
+			return nil, fault.Dataf("more than %d control entries", maxControls)
+		}
+		list = append(list, c)
+		done += c.Add + c.Extra
+	}
+	return list, nil
+}
+
+// maxControls bounds what Controls returns: some 400 MB.
+const maxControls = 1 << 24
+
+func (s *stream) control() (Control, error) {
+	var raw [controlSize]byte
+	if err := s.fill(raw[:]); err != nil {
+		return Control{}, err
+	}
+	return Control{decodeInt(raw[:]), decodeInt(raw[8:]), decodeInt(raw[16:])}, nil
+}
+
 func (a *Applier) run() error {
 	var done, pos, idle int64
 	for entry := 0; done < a.size; entry++ {
-		var raw [controlSize]byte
-		if err := a.streams[0].fill(raw[:]); err != nil {
+		c, err := a.streams[0].control()
+		if err != nil {
 			return err
 		}
-		c := Control{decodeInt(raw[:]), decodeInt(raw[8:]), decodeInt(raw[16:])}
 		if c.Add < 0 || c.Extra < 0 || c.Add > a.size-done || c.Extra > a.size-done-c.Add {
 			return fault.Dataf("control entry %d: %d + %d bytes at %d do not fit a new size of %d", entry, c.Add, c.Extra, done, a.size)
 		}

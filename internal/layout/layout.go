@@ -8,6 +8,8 @@
 package layout
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -32,6 +34,34 @@ type Layout struct {
 	Metadata   []Region // sorted by offset, disjoint
 	Free       []Extent // in no use; sorted by offset, disjoint
 }
+
+// ByMember reads the layouts that values name, each MEMBER=FILE, or FILE where an image is no
+// member of anything. The keys are members, "" for none. Open opens a file.
+func ByMember(values []string, open func(path string) (io.ReadCloser, error)) (map[string]*Layout, error) {
+	out := map[string]*Layout{}
+	for _, v := range values {
+		member, path, ok := strings.Cut(v, "=")
+		if !ok {
+			member, path = "", v
+		}
+		if _, twice := out[member]; twice {
+			return nil, fmt.Errorf("%w: %q", ErrTwice, v)
+		}
+		in, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		out[member], err = Read(in)
+		in.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return out, nil
+}
+
+// ErrTwice says that there is a layout for a member already.
+var ErrTwice = errors.New("there is one for that member already")
 
 // Extent is a range of the image.
 type Extent struct {

@@ -81,6 +81,17 @@ func (d *Delta) Describe() (*Description, error) {
 	return out, nil
 }
 
+// Operations returns what makes the new side. It verifies all sections.
+func (d *Delta) Operations() ([]Op, error) {
+	if err := d.verify(); err != nil {
+		return nil, err
+	}
+	return d.decodeOps(d.oldSize(), d.newSize())
+}
+
+// Closing is how many bytes of parameters a segment of a delta that was opened is closed with.
+func (s Segment) Closing() int64 { return s.params.Length }
+
 func describeSegments(list []Segment) (out []SegmentDescription) {
 	at := int64(0)
 	for _, s := range list {
