@@ -383,10 +383,10 @@ func TestOpened(t *testing.T) {
 		t.Fatalf("%d members, want 1: what is compressed is a small part", len(r.Members))
 	}
 	total := r.Total()
-	if n := int64(len(target) - 400<<10); total.Bytes[Opened] != n || total.Cost[Opened] < 20 || total.Cost[Opened] > 2000 {
+	if n := int64(len(target) - 400<<10); total.Bytes[Opened] < n-20 || total.Cost[Opened] < 20 || total.Cost[Opened] > 2000 {
 		t.Errorf("%d bytes are opened and cost %.0f, want %d", total.Bytes[Opened], total.Cost[Opened], n)
 	}
-	if total.Bytes[Kept] < 390<<10 {
-		t.Errorf("%d bytes are kept", total.Bytes[Kept])
+	if n := total.Bytes[Kept] + total.Bytes[Moved]; n < 390<<10 {
+		t.Errorf("%d bytes are kept or moved", n)
 	}
 }
