@@ -191,7 +191,7 @@ func TestCopyEverywhere(t *testing.T) {
 		target := []byte("0123456789")
 		for _, e := range [][2]int64{{0, 4}, {2, 9}, {20, 3}, {1, 25}} {
 			part := target[e[0]:][:e[1]:e[1]]
-			list = append(list, inner.Item(part, pamz.CopyTarget(e[0], e[1], digest.Sum(part))))
+			list = append(list, inner.Item(part, pamztest.CopyTarget(e[0], e[1], digest.Sum(part))))
 			target = append(target, part...)
 		}
 		return list
@@ -435,7 +435,7 @@ func ExampleApply() {
 		SourceLength: 12, SourceSHA256: digest.Sum(source),
 		Chunks: []*pamz.Item{
 			pamz.NewItem(6, digest.Sum(source[:6]), pamz.CopySource(0)),
-			pamz.NewAsset([]byte("brave ")),
+			pamztest.NewAsset([]byte("brave ")),
 			pamz.NewItem(6, digest.Sum(source[6:]), pamz.CopySource(6)),
 		},
 	}

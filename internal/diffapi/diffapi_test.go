@@ -16,6 +16,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
+	"swudelta/internal/pamztest"
 	"swudelta/internal/tooltest"
 )
 
@@ -209,7 +210,7 @@ func TestEnvironment(t *testing.T) {
 	zw := gzip.NewWriter(&packed)
 	zw.Write(content)
 	zw.Close()
-	all := pamz.NewItem(int64(len(content)), digest.Sum(content), pamz.GzDecompression(pamz.NewAsset(packed.Bytes())))
+	all := pamz.NewItem(int64(len(content)), digest.Sum(content), pamz.GzDecompression(pamztest.NewAsset(packed.Bytes())))
 	chunk := pamz.NewItem(10, digest.Sum(content[:10]), pamz.Region(all, 0, 10))
 	d := &pamz.Diff{TargetLength: 10, TargetSHA256: chunk.SHA256, Chunks: []*pamz.Item{chunk}}
 	if err := pamz.Encode(&delta, d); err != nil {

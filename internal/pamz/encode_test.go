@@ -59,7 +59,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"v2 nested":      {Version: 2, TargetLength: 3, Chunks: []*pamz.Item{pamz.NewItem(2, digest.SHA256{1}, pamz.Nested(b.Zero(1), b.Zero(2))), b.Zero(1)}},
 		"v2 compression": {Version: 2, TargetLength: 3, Chunks: []*pamz.Item{pamz.NewItem(2, digest.SHA256{1}, pamz.ZstdCompression(b.Zero(1), 1, 5, 3)), b.Zero(1)}},
 		"v2 unstated":    {Version: 2, TargetLength: 3, Chunks: []*pamz.Item{b.Region(pamztest.Unstated(b.Asset([]byte("three"))), 1, 2), b.Zero(1)}},
-		"v2 copy":        {Version: 2, TargetLength: 3, Chunks: []*pamz.Item{b.Zero(1), pamz.NewItem(2, digest.SHA256{1}, pamz.CopyTarget(0, 2, digest.SHA256{1}))}},
+		"v2 copy":        {Version: 2, TargetLength: 3, Chunks: []*pamz.Item{b.Zero(1), pamz.NewItem(2, digest.SHA256{1}, pamztest.CopyTarget(0, 2, digest.SHA256{1}))}},
 	} {
 		if err := pamz.Encode(&bytes.Buffer{}, d); err == nil {
 			t.Errorf("%s: no error", name)
@@ -83,7 +83,7 @@ func TestPoolForm(t *testing.T) {
 		b.Region(whole, 0, 4000), // nothing but the whole
 		b.Concat(twice),
 		b.Item([]byte("rest"), pamz.Remainder([]byte("rest"))),
-		b.Item([]byte("rest"), pamz.CopyTarget(12016, 4, digest.Sum([]byte("rest")))),
+		b.Item([]byte("rest"), pamztest.CopyTarget(12016, 4, digest.Sum([]byte("rest")))),
 		b.Zero(0),
 	)
 	file := pamztest.Encode(t, d)

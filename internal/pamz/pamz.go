@@ -254,11 +254,6 @@ func NewPart(length int64, recipe *Recipe) *Item {
 	return NewItem(length, digest.SHA256{}, recipe)
 }
 
-// NewAsset returns an item whose content data is stored as an inline asset.
-func NewAsset(data []byte) *Item {
-	return NewItem(int64(len(data)), digest.Sum(data), InlineAsset(data))
-}
-
 func numbers(op Op, item *Item, n ...int64) *Recipe {
 	r := &Recipe{Op: op}
 	if item != nil {
@@ -280,12 +275,6 @@ func items(op Op, list ...*Item) *Recipe {
 
 // CopySource takes the item's content from the source at offset.
 func CopySource(offset int64) *Recipe { return numbers(OpCopySource, nil, offset) }
-
-// CopyTarget takes the item's content from what was already written of this
-// delta's target, at offset.
-func CopyTarget(offset, length int64, sum digest.SHA256) *Recipe {
-	return items(OpCopy, &Item{Kind: Chunk, Offset: offset, Length: length, SHA256: sum})
-}
 
 // InlineAsset stores data in the delta as it is.
 func InlineAsset(data []byte) *Recipe { return &Recipe{Op: OpInlineAsset, Data: data} }

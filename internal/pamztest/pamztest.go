@@ -304,7 +304,7 @@ func (b *Builder) Chunks(version int, order pamz.Order, depth int) []*pamz.Item 
 		if version == 0 && len(target) > 0 && b.rand.Intn(4) == 0 {
 			off := b.rand.Intn(len(target))
 			n := 1 + b.rand.Intn(len(target)-off)
-			c = b.Item(target[off:off+n:off+n], pamz.CopyTarget(int64(off), int64(n), digest.Sum(target[off:off+n])))
+			c = b.Item(target[off:off+n:off+n], CopyTarget(int64(off), int64(n), digest.Sum(target[off:off+n])))
 		}
 		list = append(list, c)
 		target = append(target, b.Content[c]...)
@@ -346,6 +346,18 @@ func (b *Builder) fill(it *pamz.Item) {
 	for part := range it.Recipe.Items() {
 		b.fill(part)
 	}
+}
+
+// NewAsset returns an item whose content data is stored as an inline asset.
+func NewAsset(data []byte) *pamz.Item {
+	return pamz.NewItem(int64(len(data)), digest.Sum(data), pamz.InlineAsset(data))
+}
+
+// CopyTarget takes the item's content from what was already written of this delta's
+// target, at offset.
+func CopyTarget(offset, length int64, sum digest.SHA256) *pamz.Recipe {
+	from := &pamz.Item{Kind: pamz.Chunk, Offset: offset, Length: length, SHA256: sum}
+	return &pamz.Recipe{Op: pamz.OpCopy, Params: []pamz.Param{{Item: from}}}
 }
 
 // Vector is a delta of testdata, with the stems of its source and target.

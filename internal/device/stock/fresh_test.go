@@ -4,9 +4,12 @@ package stock
 
 import (
 	"bytes"
+	"io"
 	"slices"
 	"testing"
 
+	"swudelta/internal/bsdiff"
+	"swudelta/internal/bzip2"
 	"swudelta/internal/match"
 	"swudelta/internal/tooltest"
 )
@@ -24,8 +27,12 @@ func TestRawBlocks(t *testing.T) {
 			from = append(from, old[r.Off:r.End()]...)
 		}
 		patch, raw := rawBlocks(old, ranges, context, prefix)
-		got, err := patch.Apply(from)
-		if err != nil || !bytes.Equal(got, raw) {
+		var file, got bytes.Buffer
+		_, err := patch.Encode(&file, func(w io.Writer, b []byte) error { return bzip2.Encode(w, b, 1) })
+		if err == nil {
+			err = bsdiff.Apply(&got, bytes.NewReader(from), int64(len(from)), bytes.NewReader(file.Bytes()), int64(file.Len()), int64(len(raw)))
+		}
+		if err != nil || !bytes.Equal(got.Bytes(), raw) {
 			t.Fatalf("%v: the patch does not make the blocks: %v", ranges, err)
 		}
 		var content []byte
