@@ -18,7 +18,7 @@ import (
 // layers below its own.
 var layers = [][]string{
 	{"fault", "suffix", "progress", "span", "newfile"},
-	{"digest", "mix"},
+	{"digest", "mix", "errnum"},
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff", "member"},
 	{"pamz", "content", "displace"},

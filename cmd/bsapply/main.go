@@ -24,6 +24,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/member"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
@@ -88,7 +89,7 @@ func run(c *tool.Context) error {
 		if _, err := zstdflag.Open(c); tool.IsUsage(err) {
 			return err
 		} else if err != nil {
-			return pamz.NoZstd(err)
+			return errnum.NoZstd(err)
 		}
 	}
 	source, err := c.InputAt(0)

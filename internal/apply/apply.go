@@ -16,6 +16,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 	"swudelta/internal/span"
 )
@@ -77,14 +78,14 @@ func apply(dst io.Writer, d *pamz.Diff, source io.ReaderAt, sourceSize int64, op
 	sum := opts.SourceSum
 	if d.SourceLength > 0 {
 		if sourceSize != d.SourceLength {
-			return pamz.Errorf(pamz.CodeSourceSize, "source has %d bytes, want %d", sourceSize, d.SourceLength)
+			return errnum.Errorf(errnum.SourceSize, "source has %d bytes, want %d", sourceSize, d.SourceLength)
 		}
 		if sum == nil {
 			sum = digest.NewWriter(io.Discard)
 			err = a.mode.copy(sum, section, d.SourceLength)
 		}
 		if err == nil {
-			err = pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), d.SourceSHA256))
+			err = errnum.Coded(errnum.Hash, digest.Check(sum.Sum(), d.SourceSHA256))
 		}
 		if err != nil {
 			return fmt.Errorf("source: %w", err)
@@ -171,18 +172,18 @@ type info struct {
 // inspect validates d and the deltas inside it that can be seen.
 func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, error) {
 	if depth > pamz.MaxNested {
-		return nil, pamz.Errorf(pamz.CodeOther, "deltas nested more than %d deep", pamz.MaxNested)
+		return nil, errnum.Errorf(errnum.Other, "deltas nested more than %d deep", pamz.MaxNested)
 	}
 	in := &info{last: map[stageKey]int{}, mentions: map[stageKey]int{}}
 	end := int64(0)
 	for i, c := range d.Chunks {
 		if c.Length < 0 || c.Length > d.TargetLength-end {
-			return nil, pamz.Errorf(pamz.CodeLengths, "chunk %d ends beyond the target's %d bytes", i, d.TargetLength)
+			return nil, errnum.Errorf(errnum.Lengths, "chunk %d ends beyond the target's %d bytes", i, d.TargetLength)
 		}
 		end += c.Length
 	}
 	if end != d.TargetLength {
-		return nil, pamz.Errorf(pamz.CodeLengths, "the chunks have %d bytes, the target has %d", end, d.TargetLength)
+		return nil, errnum.Errorf(errnum.Lengths, "the chunks have %d bytes, the target has %d", end, d.TargetLength)
 	}
 	err := d.Walk(func(index int, it *pamz.Item) error {
 		if err := d.CheckItem(it, sourceLength); err != nil {
@@ -192,7 +193,7 @@ func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, e
 		case r.FromTarget():
 			c := r.Params[0].Item
 			if c.Length > d.TargetLength || c.Offset > d.TargetLength-c.Length {
-				return pamz.Errorf(pamz.CodeOutOfBounds, "%d bytes at %d of a target of %d bytes", c.Length, c.Offset, d.TargetLength)
+				return errnum.Errorf(errnum.OutOfBounds, "%d bytes at %d of a target of %d bytes", c.Length, c.Offset, d.TargetLength)
 			}
 			in.copied = append(in.copied, span.Range{Off: c.Offset, Len: c.Length})
 		case r.Op == pamz.OpNested && r.Params[0].Item.Inline():
@@ -256,7 +257,7 @@ func (a *applier) spend(n int64) error {
 }
 
 func errTooMuch() error {
-	return pamz.Errorf(pamz.CodeOther, "the delta asks for far more work than its target needs")
+	return errnum.Errorf(errnum.Other, "the delta asks for far more work than its target needs")
 }
 
 // ErrMemory is the cause of errors about deltas that need more memory than
@@ -289,7 +290,7 @@ func (a *applier) patch(w io.Writer, old io.ReaderAt, oldSize int64, patch io.Re
 	err := a.mode.patch(p, w, old, oldSize, patch, patchSize, newSize)
 	a.memory += need - p.Memory()
 	a.patcher = p
-	return pamz.Coded(pamz.CodeBSPatch, err)
+	return errnum.Coded(errnum.BSPatch, err)
 }
 
 // dropPatcher gives up the memory that is kept for the next patch.

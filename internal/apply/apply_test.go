@@ -15,6 +15,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/device/devices"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
@@ -75,7 +76,7 @@ func TestTruncated(t *testing.T) {
 		file := pamztest.File(t, v.Name+".diff")
 		for n := range file {
 			d, err := pamz.Decode(bytes.NewReader(file[:n]), int64(n))
-			var e *pamz.Error
+			var e *errnum.Error
 			if d != nil || !errors.As(err, &e) || !fault.IsData(err) {
 				t.Fatalf("%s cut to %d bytes: got error %v", v.Name, n, err)
 			}
@@ -122,7 +123,7 @@ func TestFlipped(t *testing.T) {
 
 func TestWrongSource(t *testing.T) {
 	d := pamztest.Decode(t, pamztest.File(t, "minimal.v0.le.diff"))
-	for source, code := range map[string]int{"hello world": pamz.CodeSourceSize, "": pamz.CodeSourceSize, "hello World\n": pamz.CodeHash} {
+	for source, code := range map[string]int{"hello world": errnum.SourceSize, "": errnum.SourceSize, "hello World\n": errnum.Hash} {
 		got, err := apply.ApplyBytes(d, []byte(source), apply.Options{})
 		pamztest.WantError(t, err, code)
 		if len(got) > 0 {
@@ -316,7 +317,7 @@ func TestStrict(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	_, err = apply.ApplyBytes(d, b.Source, apply.Options{Strict: true})
-	pamztest.WantError(t, err, pamz.CodeHash)
+	pamztest.WantError(t, err, errnum.Hash)
 }
 
 // TestStrictInside changes digests of items that begin with all of the source, and has the
@@ -359,7 +360,7 @@ func TestStrictInside(t *testing.T) {
 			}
 			got, err := apply.ApplyBytes(pamztest.Decode(t, pamztest.Encode(t, d)), b.Source, opts)
 			if !c.ok {
-				pamztest.WantError(t, err, pamz.CodeHash)
+				pamztest.WantError(t, err, errnum.Hash)
 			} else if err != nil || !bytes.Equal(got, target) {
 				t.Errorf("got %q, %v, want %q", got, err, target)
 			}
@@ -395,7 +396,7 @@ func TestUnstated(t *testing.T) {
 			t.Errorf("%s without digest: no error", name)
 			continue
 		}
-		pamztest.WantError(t, err, pamz.CodeHash)
+		pamztest.WantError(t, err, errnum.Hash)
 	}
 
 	// A nested delta whose result is not stated outside still has that of its own.
@@ -405,7 +406,7 @@ func TestUnstated(t *testing.T) {
 	wrong.Recipe.Params[0].Item = pamztest.Unstated(b.Asset(data))
 	d, _ = b.Diff(0, pamz.LittleEndian, b.Region(wrong, 0, 5))
 	_, err := apply.ApplyBytes(d, b.Source, apply.Options{Scratch: pamztest.Scratch(t)})
-	pamztest.WantError(t, err, pamz.CodeHash)
+	pamztest.WantError(t, err, errnum.Hash)
 }
 
 func TestProgress(t *testing.T) {

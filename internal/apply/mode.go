@@ -8,6 +8,7 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 )
 
@@ -40,16 +41,16 @@ type faults struct {
 }
 
 var (
-	inflateFaults = faults{pamz.CodeInflate, pamz.CodeInflateShort}
-	zstdFaults    = faults{pamz.CodeZstd, pamz.CodeZstdShort}
+	inflateFaults = faults{errnum.Inflate, errnum.InflateShort}
+	zstdFaults    = faults{errnum.Zstd, errnum.ZstdShort}
 )
 
 // of gives an error of the decoder its number.
 func (f faults) of(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return pamz.Coded(f.short, err)
+		return errnum.Coded(f.short, err)
 	}
-	return pamz.Coded(f.bad, err)
+	return errnum.Coded(f.bad, err)
 }
 
 // production produces content.
@@ -77,7 +78,7 @@ func (p production) drain(w io.Writer, r io.Reader, n int64, f faults) error {
 		got, err := io.ReadFull(r, b)
 		if got < len(b) {
 			if err == io.EOF || err == io.ErrUnexpectedEOF { // the stream is whole, but not all that is wanted
-				err = pamz.Errorf(f.short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
+				err = errnum.Errorf(f.short, "stream ends after %d of %d bytes: %w", done+int64(got), n, io.ErrUnexpectedEOF)
 			}
 			return f.of(err)
 		}
@@ -111,7 +112,7 @@ func (p production) encoder(c *compressor) (io.WriteCloser, error) {
 		}
 		z, err := p.opts.Zstd()
 		if err != nil {
-			return nil, pamz.NoZstd(err)
+			return nil, errnum.NoZstd(err)
 		}
 		return z.NewCanonicalWriter(c.w, int(r.Params[3].Number))
 	}
@@ -120,7 +121,7 @@ func (p production) encoder(c *compressor) (io.WriteCloser, error) {
 	}
 	z, err := p.opts.Zlib()
 	if err != nil {
-		return nil, &pamz.Error{Code: pamz.CodeZlibStart, Err: err}
+		return nil, errnum.New(errnum.ZlibStart, err)
 	}
 	return z.NewWriter(c.w, codec.Container(r.Params[1].Number), int(int64(r.Params[2].Number)))
 }

@@ -14,6 +14,7 @@ import (
 
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
@@ -287,8 +288,8 @@ func TestScratchSpace(t *testing.T) {
 		if free == need.Scratch && (err != nil || !bytes.Equal(out.Bytes(), target)) {
 			t.Errorf("just enough: %v", err)
 		}
-		var e *pamz.Error
-		if free < need.Scratch && (!errors.Is(err, ErrScratch) || !errors.As(err, &e) || e.Code != pamz.CodeScratch || fault.IsData(err) || out.Len() > 0) {
+		var e *errnum.Error
+		if free < need.Scratch && (!errors.Is(err, ErrScratch) || !errors.As(err, &e) || e.Code != errnum.Scratch || fault.IsData(err) || out.Len() > 0) {
 			t.Errorf("too little: %v, and %d bytes were written", err, out.Len())
 		}
 	}

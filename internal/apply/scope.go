@@ -8,6 +8,7 @@ import (
 
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 )
 
@@ -65,7 +66,7 @@ func (s *scope) run(w io.Writer, verify bool) error {
 		}
 	}
 	if sum != nil {
-		if err := pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), s.diff.TargetSHA256)); err != nil {
+		if err := errnum.Coded(errnum.Hash, digest.Check(sum.Sum(), s.diff.TargetSHA256)); err != nil {
 			return fmt.Errorf("target: %w", err)
 		}
 	}
@@ -101,10 +102,10 @@ func (s *scope) fill(w io.Writer, it *pamz.Item, verify bool) error {
 	}
 	err := s.produce(&out, it)
 	if err == nil && out.left > 0 {
-		err = pamz.Errorf(pamz.CodeHash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
+		err = errnum.Errorf(errnum.Hash, "%w: got %d bytes, want %d", digest.ErrMismatch, it.Length-out.left, it.Length)
 	}
 	if err == nil && sum != nil {
-		err = pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), it.SHA256))
+		err = errnum.Coded(errnum.Hash, digest.Check(sum.Sum(), it.SHA256))
 	}
 	if err != nil {
 		return fmt.Errorf("%v: %w", it.Recipe.Op, err)
@@ -148,7 +149,7 @@ func (k *sink) skip(n int64) error {
 
 func (k *sink) take(n int64) error {
 	if k.left -= n; k.left < 0 {
-		return pamz.Errorf(pamz.CodeHash, "%w: longer than it should be", digest.ErrMismatch)
+		return errnum.Errorf(errnum.Hash, "%w: longer than it should be", digest.ErrMismatch)
 	}
 	return k.s.spend(n)
 }
@@ -204,7 +205,7 @@ func (s *scope) produce(w io.Writer, it *pamz.Item) error {
 // nested applies the delta inside it.
 func (s *scope) nested(w io.Writer, it, delta, source *pamz.Item) error {
 	if s.depth == pamz.MaxNested {
-		return pamz.Errorf(pamz.CodeOther, "deltas nested more than %d deep", pamz.MaxNested)
+		return errnum.Errorf(errnum.Other, "deltas nested more than %d deep", pamz.MaxNested)
 	}
 	view, err := s.open(delta)
 	if err != nil {
@@ -363,7 +364,7 @@ func (s *scope) check(it *pamz.Item, view io.ReaderAt) error {
 	if err := s.mode.copy(sum, io.NewSectionReader(view, 0, it.Length), it.Length); err != nil {
 		return err
 	}
-	return pamz.Coded(pamz.CodeHash, digest.Check(sum.Sum(), it.SHA256))
+	return errnum.Coded(errnum.Hash, digest.Check(sum.Sum(), it.SHA256))
 }
 
 func (s *scope) view(it *pamz.Item) (io.ReaderAt, error) {
@@ -372,7 +373,7 @@ func (s *scope) view(it *pamz.Item) (io.ReaderAt, error) {
 	case pamz.OpInlineAsset:
 		content := r.Open()
 		if content.Size() != it.Length {
-			return nil, pamz.Errorf(pamz.CodeInlineBytes, "got %d bytes, want %d", content.Size(), it.Length)
+			return nil, errnum.Errorf(errnum.InlineBytes, "got %d bytes, want %d", content.Size(), it.Length)
 		}
 		return content, nil
 	case pamz.OpCopySource:

@@ -13,7 +13,7 @@ import (
 	"sort"
 	"syscall"
 
-	"swudelta/internal/pamz"
+	"swudelta/internal/errnum"
 	"swudelta/internal/span"
 )
 
@@ -97,7 +97,7 @@ type arena struct {
 // the end of the file.
 func (a *arena) alloc(size int64) (r room, err error) {
 	if size > 1<<62-a.end {
-		return nil, pamz.Errorf(pamz.CodeOther, "the delta asks for too much scratch space")
+		return nil, errnum.Errorf(errnum.Other, "the delta asks for too much scratch space")
 	}
 	if a.store == nil {
 		if _, err := a.create(); err != nil {
@@ -212,7 +212,7 @@ func (a *arena) create() (*os.File, error) {
 	}
 	f, err := a.open()
 	if err != nil {
-		return nil, &pamz.Error{Code: pamz.CodeScratch, Err: fmt.Errorf("scratch file: %w", err)}
+		return nil, errnum.New(errnum.Scratch, fmt.Errorf("scratch file: %w", err))
 	}
 	a.store, a.holes = f, true
 	return f, nil
@@ -232,7 +232,7 @@ func (a *arena) want(size int64) error {
 		return err
 	}
 	if free, ok := freeSpace(f); ok && size > free {
-		return &pamz.Error{Code: pamz.CodeScratch, Err: fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)}
+		return errnum.New(errnum.Scratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10))
 	}
 	return nil
 }
@@ -363,7 +363,7 @@ func (m *memory) ReadAt(p []byte, off int64) (int, error) {
 func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 	end := off + int64(len(p))
 	if end > m.limit {
-		return 0, pamz.Errorf(pamz.CodeOther, "more than %d bytes of intermediate data", m.limit)
+		return 0, errnum.Errorf(errnum.Other, "more than %d bytes of intermediate data", m.limit)
 	}
 	if end > int64(len(m.data)) {
 		m.data = append(m.data, make([]byte, end-int64(len(m.data)))...)

@@ -7,7 +7,7 @@ import (
 	"io"
 	"sort"
 
-	"swudelta/internal/pamz"
+	"swudelta/internal/errnum"
 	"swudelta/internal/span"
 )
 
@@ -88,7 +88,7 @@ func (t *tap) keep(n int64, p []byte) (int64, error) {
 // read returns n bytes of the target at offset, which lie in one of the ranges.
 func (t *tap) read(offset, n int64) (io.ReaderAt, error) {
 	if offset > t.written-n {
-		return nil, pamz.Errorf(pamz.CodeOutOfBounds, "%d bytes at %d of the target, of which %d are written", n, offset, t.written)
+		return nil, errnum.Errorf(errnum.OutOfBounds, "%d bytes at %d of the target, of which %d are written", n, offset, t.written)
 	}
 	if t.current != nil {
 		if err := t.current.Flush(); err != nil {

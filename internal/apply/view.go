@@ -5,6 +5,7 @@ package apply
 import (
 	"io"
 
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 )
 
@@ -124,7 +125,7 @@ func independent(d *pamz.Diff, it *pamz.Item, seen map[*pamz.Item]bool) error {
 	seen[it] = true
 	r := it.Recipe
 	if r.Op == pamz.OpCopySource || r.FromTarget() {
-		return pamz.Errorf(pamz.CodeOther, "%v: the content is not in the delta", r.Op)
+		return errnum.Errorf(errnum.Other, "%v: the content is not in the delta", r.Op)
 	}
 	if err := d.CheckItem(it, 0); err != nil {
 		return err

@@ -5,6 +5,7 @@ package apply
 import (
 	"testing"
 
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
 )
@@ -22,16 +23,16 @@ func TestViewer(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := v.Nested(d, two)
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 	v.items = 100
 	if _, err := v.Nested(d, two); err != nil {
 		t.Error(err)
 	}
 	_, err = v.Content(d, b.Unzstd(make([]byte, 1001)))
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 	_, err = v.Content(d, b.Concat(b.Zero(1), b.CopySource(0, 1)))
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 	v.work = 1 << 40
 	_, err = v.Content(d, b.Unzstd(make([]byte, viewSize+1)))
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 }

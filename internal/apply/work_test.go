@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
 )
@@ -181,9 +182,9 @@ func TestWorkLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d, _ := b.Diff(0, pamz.LittleEndian, chunks...)
 			_, err := Needs(d, bytes.NewReader(b.Source), 0)
-			pamztest.WantError(t, err, pamz.CodeOther)
+			pamztest.WantError(t, err, errnum.Other)
 			err = Apply(io.Discard, d, bytes.NewReader(b.Source), int64(len(b.Source)), Options{Scratch: pamztest.Scratch(t), Zstd: pamztest.NeedZstd(t)})
-			pamztest.WantError(t, err, pamz.CodeOther)
+			pamztest.WantError(t, err, errnum.Other)
 		})
 	}
 	// What there is, is opened as often as an update may need it.

@@ -18,17 +18,11 @@ import (
 
 	"swudelta/internal/apply"
 	"swudelta/internal/codec"
+	"swudelta/internal/errnum"
 	"swudelta/internal/member"
 	"swudelta/internal/native"
 	"swudelta/internal/newfile"
 	"swudelta/internal/pamz"
-)
-
-// Error numbers of the reference library for what happens around the delta.
-const (
-	codeException  = 1
-	codeOpenInput  = 20300
-	codeOpenTarget = 20301
 )
 
 // exceptionPrefix starts every text of number 1, as it does in the reference.
@@ -73,28 +67,12 @@ func (s *Session) Apply(source, diff, target string) int {
 	return s.ErrorCount()
 }
 
-// coded gives an error of the environment its number.
-type coded struct {
-	code int
-	err  error
-}
-
-func (e *coded) Error() string { return fmt.Sprintf("%v (error %d)", e.err, e.code) }
-func (e *coded) Unwrap() error { return e.err }
-
 func describe(err error) *Error {
-	var fault *pamz.Error
-	var own *native.Error
-	var env *coded
-	code := codeException
-	if errors.As(err, &env) {
-		code = env.code
-	} else if errors.As(err, &own) {
-		code = own.Code
-	} else if errors.As(err, &fault) {
-		code = fault.Code
+	code := errnum.Other
+	if e := (*errnum.Error)(nil); errors.As(err, &e) {
+		code = e.Code
 	}
-	if code == codeException {
+	if code == errnum.Other {
 		return &Error{code, exceptionPrefix + err.Error()}
 	}
 	return &Error{code, err.Error()}
@@ -112,7 +90,7 @@ func applyFiles(source, diff, target string) (err error) {
 	defer recoverTo(&err)
 	delta, deltaSize, err := openInput(diff)
 	if err != nil {
-		return &coded{codeOpenInput, fmt.Errorf("delta: %w", err)}
+		return errnum.New(errnum.OpenInput, fmt.Errorf("delta: %w", err))
 	}
 	defer delta.Close()
 	run, err := open(delta, deltaSize)
@@ -121,7 +99,7 @@ func applyFiles(source, diff, target string) (err error) {
 	}
 	old, oldSize, err := openInput(source)
 	if err != nil {
-		return &coded{codeOpenInput, fmt.Errorf("source: %w", err)}
+		return errnum.New(errnum.OpenInput, fmt.Errorf("source: %w", err))
 	}
 	defer old.Close()
 	return writeFile(target, func(w io.Writer) error {
@@ -180,7 +158,7 @@ func scratch() (*os.File, error) { return newfile.Unnamed("adudiffapi") }
 // complete new one. A file that was there keeps its permissions. Only regular
 // files can be written this way.
 func writeFile(path string, write func(io.Writer) error) (err error) {
-	target := func(err error) error { return &coded{codeOpenTarget, fmt.Errorf("target: %w", err)} }
+	target := func(err error) error { return errnum.New(errnum.OpenTarget, fmt.Errorf("target: %w", err)) }
 	if p, err := filepath.EvalSymlinks(path); err == nil {
 		path = p // the link stays, as with any other open
 	}

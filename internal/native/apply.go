@@ -15,6 +15,7 @@ import (
 
 	"swudelta/internal/digest"
 	"swudelta/internal/displace"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/member"
 	"swudelta/internal/mix"
@@ -138,14 +139,14 @@ func (p reporter) Write(b []byte) (int, error) {
 
 func checkSum(got, want digest.SHA256) error {
 	if err := digest.Check(got, want); err != nil {
-		return &Error{codeHash, err}
+		return errnum.New(errnum.Hash, err)
 	}
 	return nil
 }
 
 func (a *applier) checkSource(source io.ReaderAt, size int64) error {
 	if size != a.SourceLength {
-		return &Error{codeSourceSize, fault.Dataf("%d bytes, want %d", size, a.SourceLength)}
+		return errnum.New(errnum.SourceSize, fault.Dataf("%d bytes, want %d", size, a.SourceLength))
 	}
 	sum := a.opts.SourceSum
 	if sum == nil {
@@ -263,7 +264,7 @@ func (a *applier) libraries(list []Segment) error {
 			err = member.Ready(s.Format, params, &a.opts.Libraries)
 		}
 		if err != nil && !fault.IsData(err) {
-			err = &Error{codeLibrary, err}
+			err = errnum.New(errnum.Library, err)
 		}
 		if err == nil {
 			err = a.libraries(s.Parts)
@@ -284,11 +285,11 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 		}
 		f, err := a.opts.Scratch()
 		if err != nil {
-			return &Error{codeScratch, fmt.Errorf("scratch file: %w", err)}
+			return errnum.New(errnum.Scratch, fmt.Errorf("scratch file: %w", err))
 		}
 		a.scratch = f
 		if free, ok := freeSpace(f); ok && size > free {
-			return &Error{codeScratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10)}
+			return errnum.New(errnum.Scratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10))
 		}
 	}
 	old := &chain{ends: []int64{0}}

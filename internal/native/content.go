@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/member"
 )
@@ -108,7 +109,7 @@ func (d *Delta) openContent() error {
 		return err
 	}
 	if digest.Sum(b) != s.SHA256 && s.Length > 0 {
-		return &Error{codeHash, fault.Dataf("section %v: wrong digest: it is damaged", s.Type)}
+		return errnum.New(errnum.Hash, fault.Dataf("section %v: wrong digest: it is damaged", s.Type))
 	}
 	p := &parser{b: b, base: s.offset, left: maxSegments, closing: d.section(TypeClosing)}
 	if err := p.content(d); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 )
 
@@ -71,7 +72,7 @@ func (d *Delta) open() error {
 	}
 	end := headSize + tableSize
 	if got := digest.Sum(whole[:end]); string(got[:]) != string(whole[end:]) {
-		return &Error{codeHash, fault.Dataf("header: wrong digest: it is damaged")}
+		return errnum.New(errnum.Hash, fault.Dataf("header: wrong digest: it is damaged"))
 	}
 	numbers := []struct {
 		at int
@@ -98,7 +99,7 @@ func (d *Delta) open() error {
 		}
 		length := le.Uint64(row[8:])
 		if length > uint64(d.Size-at) {
-			return &Error{codeShort, fault.At(headSize+i*sectionSize+8, "section %v of %d bytes goes beyond the end of the file", s.Type, length)}
+			return errnum.New(errnum.Short, fault.At(headSize+i*sectionSize+8, "section %v of %d bytes goes beyond the end of the file", s.Type, length))
 		}
 		s.Length = int64(length)
 		copy(s.SHA256[:], row[16:])
@@ -117,7 +118,7 @@ func (d *Delta) open() error {
 // read returns n bytes of the file.
 func (d *Delta) read(at, n int64) ([]byte, error) {
 	if n > d.Size-at {
-		return nil, &Error{codeShort, fault.At(d.Size, "the file ends early")}
+		return nil, errnum.New(errnum.Short, fault.At(d.Size, "the file ends early"))
 	}
 	b := make([]byte, n)
 	if got, err := d.file.ReadAt(b, at); got < len(b) {
@@ -153,7 +154,7 @@ func (d *Delta) verify() error {
 			err = fault.At(s.offset+n, "the file ends early")
 		}
 		if err == nil && got != s.SHA256 {
-			err = &Error{codeHash, fault.Dataf("wrong digest: it is damaged")}
+			err = errnum.New(errnum.Hash, fault.Dataf("wrong digest: it is damaged"))
 		}
 		if err != nil {
 			return fmt.Errorf("section %v: %w", s.Type, err)

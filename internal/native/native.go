@@ -23,6 +23,7 @@ import (
 	"io"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 )
 
@@ -46,37 +47,12 @@ const (
 // know.
 var ErrNewer = errors.New("this delta is for a newer version of the library")
 
-// Error is an error with a number: one of the reference library's where that has one for
-// it, so that the agent's result codes mean what they did, else one of ours (package
-// result explains both).
-type Error struct {
-	Code int
-	Err  error
-}
-
-// Error names the cause and the number.
-func (e *Error) Error() string { return fmt.Sprintf("%v (error %d)", e.Err, e.Code) }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// CodeNewer is the number of errors whose cause is [ErrNewer].
-const CodeNewer = 60000
-
-// codeLibrary is the number where a library that closes members is missing, or of a version with other bytes.
-const codeLibrary = 60001
-
-// Numbers of the reference library.
-const (
-	codeShort      = 20000 // the file ends early
-	codeScratch    = 21000 // no scratch space
-	codeHash       = 30009 // a wrong digest
-	codeSourceSize = 31100 // the source has another size
-)
+// Error is an error with a number.
+type Error = errnum.Error
 
 // newer returns an error about something that this version does not know.
 func newer(format string, args ...any) error {
-	return &Error{CodeNewer, fault.Dataf("%w: %s", ErrNewer, fmt.Sprintf(format, args...))}
+	return errnum.New(errnum.Newer, fault.Dataf("%w: %s", ErrNewer, fmt.Sprintf(format, args...)))
 }
 
 // Type is what a section holds.

@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/member"
 )
@@ -572,7 +573,7 @@ func TestNewer(t *testing.T) {
 			continue
 		}
 		var e *Error
-		if !errors.Is(err, ErrNewer) || !errors.As(err, &e) || e.Code != CodeNewer || !strings.Contains(err.Error(), name) {
+		if !errors.Is(err, ErrNewer) || !errors.As(err, &e) || e.Code != errnum.Newer || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

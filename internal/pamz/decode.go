@@ -11,6 +11,7 @@ import (
 	"math"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 )
 
 // Limits on what a delta may ask for. Real ones have some thousands of items,
@@ -54,14 +55,14 @@ type decoder struct {
 
 // errorf makes an error with the reference's number code at the current place.
 func (d *decoder) errorf(code int, format string, args ...any) error {
-	return Errorf(code, "%w at offset %d", fmt.Errorf(format, args...), d.pos)
+	return errnum.Errorf(code, "%w at offset %d", fmt.Errorf(format, args...), d.pos)
 }
 
 // bytes reads len(b) bytes.
 func (d *decoder) bytes(b []byte) error {
 	n, err := io.ReadFull(d.r, b)
 	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-		return d.errorf(CodeShort, "%d bytes missing: %w", len(b)-n, io.ErrUnexpectedEOF)
+		return d.errorf(errnum.Short, "%d bytes missing: %w", len(b)-n, io.ErrUnexpectedEOF)
 	}
 	d.pos += int64(n)
 	return err
@@ -90,7 +91,7 @@ func (d *decoder) length() (int64, error) {
 	v, err := d.u64()
 	if err == nil && v > math.MaxInt64/2 {
 		// Half of the range, so that an offset plus a length cannot overflow.
-		err = d.errorf(CodeOther, "length or offset %d is out of range", v)
+		err = d.errorf(errnum.Other, "length or offset %d is out of range", v)
 	}
 	return int64(v), err
 }
@@ -110,7 +111,7 @@ func (d *decoder) hash() (sum digest.SHA256, err error) {
 		return sum, err
 	}
 	if kind != hashSHA256 {
-		return sum, d.errorf(CodeHashType, "hash type %#x, want %#x (SHA-256)", kind, hashSHA256)
+		return sum, d.errorf(errnum.HashType, "hash type %#x, want %#x (SHA-256)", kind, hashSHA256)
 	}
 	return sum, d.bytes(sum[:])
 }
@@ -123,7 +124,7 @@ func (d *decoder) decode() (*Diff, error) {
 		if err != nil && err != io.EOF {
 			return nil, err
 		}
-		return nil, Errorf(CodeMagic, "no PAMZ file: magic number %q", head[:min(4, len(head))])
+		return nil, errnum.Errorf(errnum.Magic, "no PAMZ file: magic number %q", head[:min(4, len(head))])
 	}
 	version := uint64(0)
 	if len(head) >= 12 {
@@ -149,7 +150,7 @@ func (d *decoder) decode() (*Diff, error) {
 		d.diff.Version = 2
 		return d.diff, d.pool()
 	}
-	return nil, d.errorf(CodeVersion, "version %d is not known", version)
+	return nil, d.errorf(errnum.Version, "version %d is not known", version)
 }
 
 // legacy reads version 0 from the target length on.
@@ -170,7 +171,7 @@ func (d *decoder) legacy() (err error) {
 		}
 	}
 	const minChunk = 8 + hashSize + 2
-	chunks, err := d.count(CodeShort, "chunks", minChunk)
+	chunks, err := d.count(errnum.Short, "chunks", minChunk)
 	if err != nil {
 		return err
 	}
@@ -188,13 +189,13 @@ func (d *decoder) legacy() (err error) {
 			return fmt.Errorf("chunk %d: %w", len(diff.Chunks), err)
 		}
 		if c.Length > diff.TargetLength-end {
-			return d.errorf(CodeLengths, "chunk %d ends beyond the target's %d bytes", len(diff.Chunks), diff.TargetLength)
+			return d.errorf(errnum.Lengths, "chunk %d ends beyond the target's %d bytes", len(diff.Chunks), diff.TargetLength)
 		}
 		end += c.Length
 		diff.Chunks = append(diff.Chunks, c)
 	}
 	if end != diff.TargetLength {
-		return d.errorf(CodeLengths, "the chunks have %d bytes, the target has %d", end, diff.TargetLength)
+		return d.errorf(errnum.Lengths, "the chunks have %d bytes, the target has %d", end, diff.TargetLength)
 	}
 	diff.Account.Table = d.pos - diff.Account.Header
 	if err := d.inline(); err != nil {
@@ -206,10 +207,10 @@ func (d *decoder) legacy() (err error) {
 // enter counts one item.
 func (d *decoder) enter(depth int) error {
 	if depth > MaxDepth {
-		return d.errorf(CodeOther, "recipes nested more than %d deep", MaxDepth)
+		return d.errorf(errnum.Other, "recipes nested more than %d deep", MaxDepth)
 	}
 	if d.items++; d.items > d.limit {
-		return d.errorf(CodeOther, "more than %d items", d.limit)
+		return d.errorf(errnum.Other, "more than %d items", d.limit)
 	}
 	return nil
 }
@@ -230,10 +231,10 @@ func (d *decoder) recipe(result *Item, depth int) error {
 		}
 	}
 	if op == uint32(OpInlineAssetCopy) {
-		return d.errorf(CodeOther, "%v: devices do not agree what it means", OpInlineAssetCopy)
+		return d.errorf(errnum.Other, "%v: devices do not agree what it means", OpInlineAssetCopy)
 	}
 	if op > uint32(OpGzDecompression) {
-		return d.errorf(CodeOther, "recipe number %d is not known", op)
+		return d.errorf(errnum.Other, "recipe number %d is not known", op)
 	}
 	n, err := d.u8()
 	if err != nil {
@@ -271,7 +272,7 @@ func (d *decoder) param(p *Param, depth int) error {
 		p.Number, err = d.u64()
 		return err
 	}
-	return d.errorf(CodeParamType, "parameter type %d is not known", kind)
+	return d.errorf(errnum.ParamType, "parameter type %d is not known", kind)
 }
 
 func (d *decoder) item(it *Item, depth int) error {
@@ -301,13 +302,13 @@ func (d *decoder) item(it *Item, depth int) error {
 	case 1:
 		return d.recipe(it, depth+1)
 	}
-	return d.errorf(CodeOther, "recipe flag %d is neither 0 nor 1", has)
+	return d.errorf(errnum.Other, "recipe flag %d is neither 0 nor 1", has)
 }
 
 // skip passes over the next n bytes, which lie in the file, and returns them.
 func (d *decoder) skip(n int64) (*io.SectionReader, error) {
 	if n > d.size-d.pos {
-		return nil, d.errorf(CodeShort, "%d bytes missing: %w", n-(d.size-d.pos), io.ErrUnexpectedEOF)
+		return nil, d.errorf(errnum.Short, "%d bytes missing: %w", n-(d.size-d.pos), io.ErrUnexpectedEOF)
 	}
 	s := io.NewSectionReader(d.file, d.pos, n)
 	d.pos += n
@@ -333,13 +334,13 @@ func (d *decoder) inline() error {
 	var offset int64
 	for _, a := range d.assets {
 		if a.Length > n-offset {
-			return d.errorf(CodeInlineBytes, "inline assets have more than the section's %d bytes", n)
+			return d.errorf(errnum.InlineBytes, "inline assets have more than the section's %d bytes", n)
 		}
 		a.Recipe.section = io.NewSectionReader(section, offset, a.Length)
 		offset += a.Length
 	}
 	if offset != n {
-		return d.errorf(CodeInlineBytes, "inline assets have %d bytes, their section has %d", offset, n)
+		return d.errorf(errnum.InlineBytes, "inline assets have %d bytes, their section has %d", offset, n)
 	}
 	d.diff.Account.Inline = d.pos - start
 	return nil
@@ -357,7 +358,7 @@ func (d *decoder) remainder() error {
 		return err
 	}
 	if n != d.size-d.pos {
-		return d.errorf(CodeFileSize, "the remainder has %d bytes, the file goes on for %d", n, d.size-d.pos)
+		return d.errorf(errnum.FileSize, "the remainder has %d bytes, the file goes on for %d", n, d.size-d.pos)
 	}
 	section, err := d.skip(n)
 	if err != nil {
@@ -367,7 +368,7 @@ func (d *decoder) remainder() error {
 	var offset int64
 	for _, item := range d.rest {
 		if item.Length > size-offset {
-			return d.errorf(CodeInflateShort, "pieces of the remainder have more than its %d bytes", size)
+			return d.errorf(errnum.InflateShort, "pieces of the remainder have more than its %d bytes", size)
 		}
 		item.Recipe.Rest, item.Recipe.Offset = rest, offset
 		offset += item.Length
@@ -385,14 +386,14 @@ func (d *Diff) DecodeNested(it *Item, delta *io.SectionReader, items int) (*Diff
 	case err != nil:
 		return nil, err
 	case nested.Version != 0:
-		return nil, Errorf(CodeVersion, "delta of version %d", nested.Version)
+		return nil, errnum.Errorf(errnum.Version, "delta of version %d", nested.Version)
 	case nested.Order != d.Order:
-		return nil, Errorf(CodeHashType, "%v delta inside a %v one", nested.Order, d.Order)
+		return nil, errnum.Errorf(errnum.HashType, "%v delta inside a %v one", nested.Order, d.Order)
 	case nested.TargetLength != it.Length:
-		return nil, Errorf(CodeHash, "delta makes %d bytes, want %d", nested.TargetLength, it.Length)
+		return nil, errnum.Errorf(errnum.Hash, "delta makes %d bytes, want %d", nested.TargetLength, it.Length)
 	}
 	if !it.Stated() {
 		return nested, nil
 	}
-	return nested, Coded(CodeHash, digest.Check(nested.TargetSHA256, it.SHA256))
+	return nested, errnum.Coded(errnum.Hash, digest.Check(nested.TargetSHA256, it.SHA256))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 )
 
@@ -160,7 +161,7 @@ func (b *describer) node(it, user *Item) (*Node, error) {
 func (b *describer) nested(n *Node, it *Item) error {
 	err := it.Recipe.CheckShape()
 	if err == nil && b.depth == MaxNested {
-		err = Errorf(CodeOther, "deltas nested more than %d deep", MaxNested)
+		err = errnum.Errorf(errnum.Other, "deltas nested more than %d deep", MaxNested)
 	}
 	if err == nil {
 		var inner *Diff
@@ -169,7 +170,7 @@ func (b *describer) nested(n *Node, it *Item) error {
 			return err
 		}
 	}
-	var e *Error
+	var e *errnum.Error
 	if errors.As(err, &e) || fault.IsData(err) {
 		n.Error = err.Error()
 		return nil

@@ -11,6 +11,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/device/devices"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
@@ -27,7 +28,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file, source []byte) {
 		d, err := pamz.Decode(bytes.NewReader(file), int64(len(file)))
 		if err != nil {
-			var e *pamz.Error
+			var e *errnum.Error
 			if d != nil || !errors.As(err, &e) || !fault.IsData(err) {
 				t.Fatalf("got %v with error %v", d, err)
 			}

@@ -16,6 +16,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/device/devices"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
@@ -121,79 +122,79 @@ func TestMalformed(t *testing.T) {
 		code int
 		file *raw
 	}{
-		"magic":                 {pamz.CodeMagic, (&raw{}).u8('P', 'A', 'M', 'X', 0, 0, 0, 0, 0, 0, 0, 0)},
-		"empty":                 {pamz.CodeMagic, &raw{}},
-		"version 1":             {pamz.CodeVersion, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(1, 1).hash("")},
-		"md5":                   {pamz.CodeHashType, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(0, 6).u32(0x8003).u64(0, 0, 0, 0, 0)},
+		"magic":                 {errnum.Magic, (&raw{}).u8('P', 'A', 'M', 'X', 0, 0, 0, 0, 0, 0, 0, 0)},
+		"empty":                 {errnum.Magic, &raw{}},
+		"version 1":             {errnum.Version, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(1, 1).hash("")},
+		"md5":                   {errnum.HashType, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(0, 6).u32(0x8003).u64(0, 0, 0, 0, 0)},
 		"good":                  {0, chunk().u8(6, 0).end("target")},
 		"wide number":           {0, chunk().u8(255, 6, 0, 0, 0, 0).end("target")},
-		"trailing":              {pamz.CodeFileSize, chunk().u8(6, 0).end("target").u8(0)},
-		"inline short":          {pamz.CodeInlineBytes, chunk().u8(6, 0).end("targe")},
-		"inline long":           {pamz.CodeInlineBytes, chunk().u8(6, 0).end("target ")},
-		"inline huge":           {pamz.CodeShort, chunk().u8(6, 0).u64(1 << 40)},
-		"length":                {pamz.CodeOther, chunk().u8(6, 0).u64(math.MaxUint64)},
-		"chunks":                {pamz.CodeShort, head().u64(1 << 40)},
-		"chunks overlong":       {pamz.CodeLengths, head().u64(1, 7).hash("target!").u8(6, 0).end("target!")},
-		"chunks too few":        {pamz.CodeLengths, head().u64(1, 5).hash("targe").u8(6, 0).end("targe")},
-		"target length":         {pamz.CodeOther, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(0, 1<<63).hash("")},
-		"recipe 14":             {pamz.CodeOther, chunk().u8(14, 0).end("")},
-		"recipe 2^24":           {pamz.CodeOther, chunk().u8(255, 0, 0, 0, 1, 0).end("")},
-		"inline_asset_copy":     {pamz.CodeOther, chunk().u8(9, 0).end("target")},
-		"parameter type":        {pamz.CodeParamType, chunk().u8(7, 1, 2).u64(0).end("")},
-		"recipe flag":           {pamz.CodeOther, chunk().u8(0, 1, 0, 0).u64(6).hash("target").u8(2).end("")},
-		"parameter missing":     {pamz.CodeParamCount, chunk().u8(7, 0).end("")},
-		"parameter more":        {pamz.CodeParamCount, chunk().u8(6, 1, 1).u64(0).end("target")},
-		"number for item":       {pamz.CodeParamForItem, chunk().u8(0, 1, 1).u64(0).end("")},
-		"number in concat":      {pamz.CodeParamForItem, chunk().u8(2, 1, 1).u64(0).end("")},
-		"item for number":       {pamz.CodeParamForNumber, chunk().u8(7, 1, 0, 0).u64(6).hash("target").u8(1, 6, 0).end("target")},
-		"no recipe":             {pamz.CodeNoRecipe, chunk().u8(0, 1, 0, 0).u64(6).hash("target").u8(0).end("")},
-		"no source":             {pamz.CodeOutOfBounds, chunk().u8(7, 1, 1).u64(0).end("")},
-		"copy_source overflow":  {pamz.CodeOutOfBounds, chunk().u8(7, 1, 1).u64(math.MaxUint64 - 2).end("")},
-		"region":                {pamz.CodeOutOfBounds, chunk().u8(1, 3, 0, 0).u64(6).hash("target").u8(1, 6, 0, 1).u64(1).u8(1).u64(6).end("target")},
-		"region length":         {pamz.CodeHash, chunk().u8(1, 3, 0, 0).u64(6).hash("target").u8(1, 6, 0, 1).u64(0).u8(1).u64(5).end("target")},
-		"all_zero":              {pamz.CodeHash, chunk().u8(12, 1, 1).u64(7).end("")},
-		"all_zero content":      {pamz.CodeHash, chunk().u8(12, 1, 1).u64(6).end("")},
-		"concatenation":         {pamz.CodeLengths, chunk().u8(2, 1, 0, 0).u64(5).hash("targe").u8(1, 6, 0).end("targe")},
-		"concatenation of none": {pamz.CodeLengths, chunk().u8(2, 0).end("")},
-		"content":               {pamz.CodeHash, chunk().u8(6, 0).end("tarGet")},
-		"copy too early":        {pamz.CodeOutOfBounds, chunk().u8(0, 1, 0, 1).u64(0, 6).hash("target").u8(0).end("")},
-		"copy beyond":           {pamz.CodeOutOfBounds, chunk().u8(0, 1, 0, 1).u64(1, 6).hash("target").u8(0).end("")},
-		"copy far beyond":       {pamz.CodeOther, chunk().u8(0, 1, 0, 1).u64(math.MaxUint64-1, 6).hash("target").u8(0).end("")},
-		"zstd":                  {pamz.CodeZstd, chunk().u8(11, 1, 0, 0).u64(300).hash(long).u8(1, 6, 0).end(long)},
-		"zstd_compression":      {pamz.CodeNumberTooLarge, chunk().u8(10, 4, 0, 0).u64(6).hash("target").u8(1, 6, 0, 1).u64(1).u8(1).u64(5).u8(1).u64(1 << 31).end("target")},
-		"gzip":                  {pamz.CodeInflate, chunk().u8(13, 1, 0, 0).u64(300).hash(long).u8(1, 6, 0).end(long)},
-		"gzip short":            {pamz.CodeInflateShort, chunk().u8(13, 1, 0, 0).u64(4).hash("\x1f\x8b\x08\x00").u8(1, 6, 0).end("\x1f\x8b\x08\x00")},
-		"bsdiff":                {pamz.CodeBSPatch, chunk().u8(3, 2, 0, 0).u64(300).hash(long).u8(1, 6, 0, 0, 0).u64(1).hash("y").u8(1, 6, 0).end(long + "y")},
-		"nested":                {pamz.CodeMagic, chunk().u8(4, 2, 0, 0).u64(300).hash(long).u8(1, 6, 0, 0, 0).u64(1).hash("y").u8(1, 6, 0).end(long + "y")},
-		"remainder short":       {pamz.CodeInflateShort, chunk().u8(5, 0).end("")},
-		"remainder corrupt":     {pamz.CodeInflate, chunk().u8(5, 0).u64(0).u64(6, 2).u8(0xff, 0xff)},
-		"remainder cut":         {pamz.CodeInflateShort, chunk().u8(5, 0).u64(0).u64(6, 1).u8(0x4b)},
+		"trailing":              {errnum.FileSize, chunk().u8(6, 0).end("target").u8(0)},
+		"inline short":          {errnum.InlineBytes, chunk().u8(6, 0).end("targe")},
+		"inline long":           {errnum.InlineBytes, chunk().u8(6, 0).end("target ")},
+		"inline huge":           {errnum.Short, chunk().u8(6, 0).u64(1 << 40)},
+		"length":                {errnum.Other, chunk().u8(6, 0).u64(math.MaxUint64)},
+		"chunks":                {errnum.Short, head().u64(1 << 40)},
+		"chunks overlong":       {errnum.Lengths, head().u64(1, 7).hash("target!").u8(6, 0).end("target!")},
+		"chunks too few":        {errnum.Lengths, head().u64(1, 5).hash("targe").u8(6, 0).end("targe")},
+		"target length":         {errnum.Other, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(0, 1<<63).hash("")},
+		"recipe 14":             {errnum.Other, chunk().u8(14, 0).end("")},
+		"recipe 2^24":           {errnum.Other, chunk().u8(255, 0, 0, 0, 1, 0).end("")},
+		"inline_asset_copy":     {errnum.Other, chunk().u8(9, 0).end("target")},
+		"parameter type":        {errnum.ParamType, chunk().u8(7, 1, 2).u64(0).end("")},
+		"recipe flag":           {errnum.Other, chunk().u8(0, 1, 0, 0).u64(6).hash("target").u8(2).end("")},
+		"parameter missing":     {errnum.ParamCount, chunk().u8(7, 0).end("")},
+		"parameter more":        {errnum.ParamCount, chunk().u8(6, 1, 1).u64(0).end("target")},
+		"number for item":       {errnum.ParamForItem, chunk().u8(0, 1, 1).u64(0).end("")},
+		"number in concat":      {errnum.ParamForItem, chunk().u8(2, 1, 1).u64(0).end("")},
+		"item for number":       {errnum.ParamForNumber, chunk().u8(7, 1, 0, 0).u64(6).hash("target").u8(1, 6, 0).end("target")},
+		"no recipe":             {errnum.NoRecipe, chunk().u8(0, 1, 0, 0).u64(6).hash("target").u8(0).end("")},
+		"no source":             {errnum.OutOfBounds, chunk().u8(7, 1, 1).u64(0).end("")},
+		"copy_source overflow":  {errnum.OutOfBounds, chunk().u8(7, 1, 1).u64(math.MaxUint64 - 2).end("")},
+		"region":                {errnum.OutOfBounds, chunk().u8(1, 3, 0, 0).u64(6).hash("target").u8(1, 6, 0, 1).u64(1).u8(1).u64(6).end("target")},
+		"region length":         {errnum.Hash, chunk().u8(1, 3, 0, 0).u64(6).hash("target").u8(1, 6, 0, 1).u64(0).u8(1).u64(5).end("target")},
+		"all_zero":              {errnum.Hash, chunk().u8(12, 1, 1).u64(7).end("")},
+		"all_zero content":      {errnum.Hash, chunk().u8(12, 1, 1).u64(6).end("")},
+		"concatenation":         {errnum.Lengths, chunk().u8(2, 1, 0, 0).u64(5).hash("targe").u8(1, 6, 0).end("targe")},
+		"concatenation of none": {errnum.Lengths, chunk().u8(2, 0).end("")},
+		"content":               {errnum.Hash, chunk().u8(6, 0).end("tarGet")},
+		"copy too early":        {errnum.OutOfBounds, chunk().u8(0, 1, 0, 1).u64(0, 6).hash("target").u8(0).end("")},
+		"copy beyond":           {errnum.OutOfBounds, chunk().u8(0, 1, 0, 1).u64(1, 6).hash("target").u8(0).end("")},
+		"copy far beyond":       {errnum.Other, chunk().u8(0, 1, 0, 1).u64(math.MaxUint64-1, 6).hash("target").u8(0).end("")},
+		"zstd":                  {errnum.Zstd, chunk().u8(11, 1, 0, 0).u64(300).hash(long).u8(1, 6, 0).end(long)},
+		"zstd_compression":      {errnum.NumberTooLarge, chunk().u8(10, 4, 0, 0).u64(6).hash("target").u8(1, 6, 0, 1).u64(1).u8(1).u64(5).u8(1).u64(1 << 31).end("target")},
+		"gzip":                  {errnum.Inflate, chunk().u8(13, 1, 0, 0).u64(300).hash(long).u8(1, 6, 0).end(long)},
+		"gzip short":            {errnum.InflateShort, chunk().u8(13, 1, 0, 0).u64(4).hash("\x1f\x8b\x08\x00").u8(1, 6, 0).end("\x1f\x8b\x08\x00")},
+		"bsdiff":                {errnum.BSPatch, chunk().u8(3, 2, 0, 0).u64(300).hash(long).u8(1, 6, 0, 0, 0).u64(1).hash("y").u8(1, 6, 0).end(long + "y")},
+		"nested":                {errnum.Magic, chunk().u8(4, 2, 0, 0).u64(300).hash(long).u8(1, 6, 0, 0, 0).u64(1).hash("y").u8(1, 6, 0).end(long + "y")},
+		"remainder short":       {errnum.InflateShort, chunk().u8(5, 0).end("")},
+		"remainder corrupt":     {errnum.Inflate, chunk().u8(5, 0).u64(0).u64(6, 2).u8(0xff, 0xff)},
+		"remainder cut":         {errnum.InflateShort, chunk().u8(5, 0).u64(0).u64(6, 1).u8(0x4b)},
 
 		"v2 good":            {0, poolHead().u64(0).poolEnd("target")},
-		"v2 nothing":         {pamz.CodeOther, poolHead().u64(0).poolEnd("")},
-		"v2 sets":            {pamz.CodeShort, poolHead().u64(1 << 40)},
-		"v2 recipes":         {pamz.CodeShort, poolHead().u64(1, 1<<40)},
-		"v2 inline digest":   {pamz.CodeOther, poolHead().u64(0).u64(6).hash("target").u8([]byte("tarGet")...).u64(0).u32(0)},
-		"v2 self":            {pamz.CodeSelfReferential, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 1).item("target").poolEnd("")},
-		"v2 circle":          {pamz.CodeOther, poolHead().u64(2).set("target", pamz.PoolSlice).u64(1, 0, 1).item("tarGet").set("tarGet", pamz.PoolSlice).u64(1, 0, 1).item("target").poolEnd("")},
+		"v2 nothing":         {errnum.Other, poolHead().u64(0).poolEnd("")},
+		"v2 sets":            {errnum.Short, poolHead().u64(1 << 40)},
+		"v2 recipes":         {errnum.Short, poolHead().u64(1, 1<<40)},
+		"v2 inline digest":   {errnum.Other, poolHead().u64(0).u64(6).hash("target").u8([]byte("tarGet")...).u64(0).u32(0)},
+		"v2 self":            {errnum.SelfReferential, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 1).item("target").poolEnd("")},
+		"v2 circle":          {errnum.Other, poolHead().u64(2).set("target", pamz.PoolSlice).u64(1, 0, 1).item("tarGet").set("tarGet", pamz.PoolSlice).u64(1, 0, 1).item("target").poolEnd("")},
 		"v2 circle with way": {0, poolHead().u64(3).set("target", pamz.PoolSlice).u64(1, 0, 1).item("target!").set("target!", pamz.PoolChain).u64(0, 2).item("target").item("!").set("target!", pamz.PoolSlice).u64(1, 1, 1).item("xtarget!").poolEnd("xtarget!")},
-		"v2 slice":           {pamz.CodeSliceOutOfBounds, poolHead().u64(1).set("target", pamz.PoolSlice).u64(1, 1, 1).item("source").poolEnd("")},
-		"v2 slice numbers":   {pamz.CodeParamCount, poolHead().u64(1).set("target", pamz.PoolSlice).u64(0, 1).item("source").poolEnd("")},
-		"v2 chain":           {pamz.CodeLengths, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 1).item("longer than it").poolEnd("")},
-		"v2 chain of none":   {pamz.CodeLengths, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 0).poolEnd("")},
-		"v2 zstd":            {pamz.CodeNoZstdCompression, poolHead().u64(1).set("other", pamz.PoolZstdCompression).u64(0, 1).item("source").poolEnd("target")},
-		"v2 level":           {pamz.CodeZlibLevel, poolHead().u64(1).set("target", pamz.PoolZlibCompression).u64(2, 1, 10, 1).item("source").poolEnd("")},
-		"v2 container":       {pamz.CodeContainer, poolHead().u64(1).set("target", pamz.PoolZlibCompression).u64(2, 3, 9, 1).item("source").poolEnd("")},
-		"v2 recipe 8":        {pamz.CodeOther, poolHead().u64(1).set("target", 8).u64(0, 0).poolEnd("")},
-		"v2 content":         {pamz.CodeHash, poolHead().u64(1).set("target", pamz.PoolSlice).u64(1, 0, 1).item("source").poolEnd("")},
+		"v2 slice":           {errnum.SliceOutOfBounds, poolHead().u64(1).set("target", pamz.PoolSlice).u64(1, 1, 1).item("source").poolEnd("")},
+		"v2 slice numbers":   {errnum.ParamCount, poolHead().u64(1).set("target", pamz.PoolSlice).u64(0, 1).item("source").poolEnd("")},
+		"v2 chain":           {errnum.Lengths, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 1).item("longer than it").poolEnd("")},
+		"v2 chain of none":   {errnum.Lengths, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 0).poolEnd("")},
+		"v2 zstd":            {errnum.NoZstdCompression, poolHead().u64(1).set("other", pamz.PoolZstdCompression).u64(0, 1).item("source").poolEnd("target")},
+		"v2 level":           {errnum.ZlibLevel, poolHead().u64(1).set("target", pamz.PoolZlibCompression).u64(2, 1, 10, 1).item("source").poolEnd("")},
+		"v2 container":       {errnum.Container, poolHead().u64(1).set("target", pamz.PoolZlibCompression).u64(2, 3, 9, 1).item("source").poolEnd("")},
+		"v2 recipe 8":        {errnum.Other, poolHead().u64(1).set("target", 8).u64(0, 0).poolEnd("")},
+		"v2 content":         {errnum.Hash, poolHead().u64(1).set("target", pamz.PoolSlice).u64(1, 0, 1).item("source").poolEnd("")},
 		"v2 archive":         {0, archives(1)},
 		"v2 archives":        {0, archives(pamz.MaxNested)},
-		"v2 deep archives":   {pamz.CodeOther, archives(pamz.MaxNested + 1)},
+		"v2 deep archives":   {errnum.Other, archives(pamz.MaxNested + 1)},
 		"v2 long archive":    {0, archive(archives(0).u64(0), 0)},
-		"v2 archive beyond":  {pamz.CodeShort, archive(archives(0), 1)},
-		"v2 archive overrun": {pamz.CodeShort, archive(archives(0), -1)},
-		"v2 archive v0":      {pamz.CodeVersion, archive(chunk().u8(6, 0).end("target"), 0)},
-		"v2 empty item":      {pamz.CodeOther, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 1, 0).poolEnd("")},
+		"v2 archive beyond":  {errnum.Short, archive(archives(0), 1)},
+		"v2 archive overrun": {errnum.Short, archive(archives(0), -1)},
+		"v2 archive v0":      {errnum.Version, archive(chunk().u8(6, 0).end("target"), 0)},
+		"v2 empty item":      {errnum.Other, poolHead().u64(1).set("target", pamz.PoolChain).u64(0, 1, 0).poolEnd("")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := c.file.Bytes()
@@ -248,7 +249,7 @@ func TestDeep(t *testing.T) {
 	}
 	file.u8(6, 0).end("target")
 	_, err := pamz.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()))
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 
 	it = b.CopySource(0, 6)
 	for i := range pamz.MaxNested + 1 {
@@ -273,7 +274,7 @@ func TestDeep(t *testing.T) {
 			}
 			continue
 		}
-		pamztest.WantError(t, err, pamz.CodeOther)
+		pamztest.WantError(t, err, errnum.Other)
 		if len(violations) == 0 {
 			t.Errorf("%d deltas: no rule is broken", i+1)
 		}
@@ -293,7 +294,7 @@ func TestBomb(t *testing.T) {
 	all := pamz.NewItem(128<<20, digest.SHA256{1}, pamz.ZstdDecompression(frame))
 	d, _ = b.Diff(0, pamz.LittleEndian, b.Item(make([]byte, 10), pamz.Region(all, 0, 10)))
 	_, err := applyBytes(d, b.Source, apply.Options{Scratch: pamztest.Scratch(t)})
-	pamztest.WantError(t, err, pamz.CodeHash)
+	pamztest.WantError(t, err, errnum.Hash)
 }
 
 // TestWork has a delta that makes the same large item for every chunk.
@@ -309,7 +310,7 @@ func TestWork(t *testing.T) {
 	}
 	d, _ := b.Diff(0, pamz.LittleEndian, chunks...)
 	_, err := applyBytes(d, b.Source, apply.Options{Scratch: pamztest.Scratch(t)})
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 }
 
 // TestDoubling has a pool in which each item is twice the one before.
@@ -336,7 +337,7 @@ func TestDoubling(t *testing.T) {
 	_ = r.poolEnd("x")
 	d := pamztest.Decode(t, r.Bytes())
 	_, err := applyBytes(d, nil, apply.Options{})
-	pamztest.WantError(t, err, pamz.CodeHash)
+	pamztest.WantError(t, err, errnum.Hash)
 	if _, err := d.Describe(apply.NewViewer()); err != nil {
 		t.Error(err)
 	}
@@ -384,7 +385,7 @@ func TestManyItems(t *testing.T) {
 	d, _ := b.Diff(0, pamz.LittleEndian, chunks...)
 	file := pamztest.Encode(t, d)
 	_, err := pamz.Decode(bytes.NewReader(file), int64(len(file)))
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 
 	old := func() *pamz.Item { return b.CopySource(0, 6) }
 	it := b.Nested(pamz.LittleEndian, old(), func(*pamztest.Builder) []*pamz.Item { return chunks[:pamz.MaxItems/2] })
@@ -392,7 +393,7 @@ func TestManyItems(t *testing.T) {
 	d, _ = b.Diff(0, pamz.LittleEndian, it)
 	d = pamztest.Decode(t, pamztest.Encode(t, d))
 	_, err = applyBytes(d, b.Source, apply.Options{})
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 }
 
 // TestHugeStage claims lengths that no scratch file can have.
@@ -405,5 +406,5 @@ func TestHugeStage(t *testing.T) {
 	}
 	d, _ := b.Diff(0, pamz.LittleEndian, b.Item([]byte{0}, pamz.Region(it, 0, 1)))
 	_, err := applyBytes(d, b.Source, apply.Options{Scratch: pamztest.Scratch(t)})
-	pamztest.WantError(t, err, pamz.CodeOther)
+	pamztest.WantError(t, err, errnum.Other)
 }

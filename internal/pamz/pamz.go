@@ -20,6 +20,7 @@ import (
 	"slices"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 )
 
 // Order is the byte order of a delta's integers.
@@ -358,3 +359,6 @@ func (r *Recipe) Open() *io.SectionReader {
 	}
 	return io.NewSectionReader(bytes.NewReader(r.Data), 0, int64(len(r.Data)))
 }
+
+// Error is what every fault of the data is.
+type Error = errnum.Error

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 )
 
 // Version 2 has no tree. It lists recipes for results, and a result or an
@@ -98,9 +99,9 @@ func (d *decoder) pool() error {
 	n := p.node(target)
 	switch {
 	case !n.made:
-		return Errorf(CodeOther, "no recipe makes the target")
+		return errnum.Errorf(errnum.Other, "no recipe makes the target")
 	case n.depth > MaxDepth:
-		return Errorf(CodeOther, "recipes nested more than %d deep", MaxDepth)
+		return errnum.Errorf(errnum.Other, "recipes nested more than %d deep", MaxDepth)
 	case n.item.Recipe.Op == OpConcatenation:
 		for _, c := range n.item.Recipe.Params {
 			diff.Chunks = append(diff.Chunks, c.Item)
@@ -114,7 +115,7 @@ func (d *decoder) pool() error {
 // archive reads one file of version 2, from its target on, into the pool.
 func (d *decoder) archive(p *pool, depth int) (target, source Key, err error) {
 	if depth > MaxNested {
-		return target, source, d.errorf(CodeOther, "archives nested more than %d deep", MaxNested)
+		return target, source, d.errorf(errnum.Other, "archives nested more than %d deep", MaxNested)
 	}
 	start := d.pos
 	if depth == 0 {
@@ -130,7 +131,7 @@ func (d *decoder) archive(p *pool, depth int) (target, source Key, err error) {
 		return target, source, err
 	}
 	const minSet = 8 + 8
-	sets, err := d.count(CodeShort, "results", minSet)
+	sets, err := d.count(errnum.Short, "results", minSet)
 	if err != nil {
 		return target, source, err
 	}
@@ -206,7 +207,7 @@ func (d *decoder) nestedArchive(p *pool, depth int) error {
 	}
 	end := d.pos + k.Length
 	if k.Length > d.size-d.pos {
-		return d.errorf(CodeShort, "%d bytes missing: %w", end-d.size, io.ErrUnexpectedEOF)
+		return d.errorf(errnum.Short, "%d bytes missing: %w", end-d.size, io.ErrUnexpectedEOF)
 	}
 	var head [4]byte
 	if err := d.bytes(head[:]); err != nil {
@@ -217,14 +218,14 @@ func (d *decoder) nestedArchive(p *pool, depth int) error {
 		return err
 	}
 	if string(head[:]) != magic || version != 2 {
-		return d.errorf(CodeVersion, "nested archive is no version 2 file")
+		return d.errorf(errnum.Version, "nested archive is no version 2 file")
 	}
 	account.Archives += d.pos - start
 	if _, _, err := d.archive(p, depth); err != nil {
 		return fmt.Errorf("nested archive: %w", err)
 	}
 	if d.pos > end {
-		return d.errorf(CodeShort, "nested archive runs %d bytes beyond its end", d.pos-end)
+		return d.errorf(errnum.Short, "nested archive runs %d bytes beyond its end", d.pos-end)
 	}
 	start = d.pos
 	if _, err := d.skip(end - d.pos); err != nil {
@@ -254,7 +255,7 @@ func (d *decoder) section(name string) (Key, *io.SectionReader, error) {
 	}
 	sum, _, err := digest.SumReader(io.NewSectionReader(s, 0, k.Length))
 	if err == nil {
-		err = Coded(CodeOther, digest.Check(sum, k.SHA256))
+		err = errnum.Coded(errnum.Other, digest.Check(sum, k.SHA256))
 	}
 	if err != nil {
 		return k, nil, fmt.Errorf("%s: %w", name, err)
@@ -265,7 +266,7 @@ func (d *decoder) section(name string) (Key, *io.SectionReader, error) {
 // set reads the recipes for one result.
 func (d *decoder) set(p *pool) error {
 	const minRecipe = 4 + 8 + 8
-	n, err := d.count(CodeShort, "recipes", minRecipe)
+	n, err := d.count(errnum.Short, "recipes", minRecipe)
 	if err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func (d *decoder) poolRecipe(p *pool, result Key) (*poolRecipe, error) {
 		return nil, err
 	}
 	r := &poolRecipe{op: op}
-	numbers, err := d.count(CodeShort, "numbers", 8)
+	numbers, err := d.count(errnum.Short, "numbers", 8)
 	if err != nil {
 		return nil, err
 	}
@@ -304,10 +305,10 @@ func (d *decoder) poolRecipe(p *pool, result Key) (*poolRecipe, error) {
 			return nil, err
 		}
 		if r.numbers = append(r.numbers, v); len(r.numbers) > MaxParams {
-			return nil, d.errorf(CodeParamCount, "recipe with %d numbers", numbers)
+			return nil, d.errorf(errnum.ParamCount, "recipe with %d numbers", numbers)
 		}
 	}
-	items, err := d.count(CodeShort, "ingredients", 8)
+	items, err := d.count(errnum.Short, "ingredients", 8)
 	if err != nil {
 		return nil, err
 	}
@@ -317,10 +318,10 @@ func (d *decoder) poolRecipe(p *pool, result Key) (*poolRecipe, error) {
 			return nil, err
 		}
 		if k == result && k.Length > 0 {
-			return nil, d.errorf(CodeSelfReferential, "a recipe has its own result as an ingredient")
+			return nil, d.errorf(errnum.SelfReferential, "a recipe has its own result as an ingredient")
 		}
 		if k.Length == 0 {
-			return nil, d.errorf(CodeOther, "an ingredient is empty")
+			return nil, d.errorf(errnum.Other, "an ingredient is empty")
 		}
 		if err := d.enter(0); err != nil {
 			return nil, err
@@ -347,7 +348,7 @@ func (r *poolRecipe) check() error {
 		if numbers && items {
 			return nil
 		}
-		return Errorf(CodeParamCount, "%s with %d numbers and %d ingredients", name, len(r.numbers), len(r.items))
+		return errnum.Errorf(errnum.ParamCount, "%s with %d numbers and %d ingredients", name, len(r.numbers), len(r.items))
 	}
 	name := ""
 	if int(r.op) < len(poolNames) {
@@ -360,12 +361,12 @@ func (r *poolRecipe) check() error {
 		var total int64
 		for _, n := range r.items {
 			if n.item.Length > r.result.item.Length-total {
-				return Errorf(CodeLengths, "chain for %d bytes has more", r.result.item.Length)
+				return errnum.Errorf(errnum.Lengths, "chain for %d bytes has more", r.result.item.Length)
 			}
 			total += n.item.Length
 		}
 		if total != r.result.item.Length {
-			return Errorf(CodeLengths, "chain for %d bytes has %d", r.result.item.Length, total)
+			return errnum.Errorf(errnum.Lengths, "chain for %d bytes has %d", r.result.item.Length, total)
 		}
 		return shape(name, len(r.numbers) == 0, len(r.items) > 0)
 	case poolSlice:
@@ -373,7 +374,7 @@ func (r *poolRecipe) check() error {
 			return err
 		}
 		if n := r.items[0].item.Length; r.numbers[0] > uint64(n) || r.result.item.Length > n-int64(r.numbers[0]) {
-			return Errorf(CodeSliceOutOfBounds, "slice of %d bytes at %d in %d bytes", r.result.item.Length, r.numbers[0], n)
+			return errnum.Errorf(errnum.SliceOutOfBounds, "slice of %d bytes at %d in %d bytes", r.result.item.Length, r.numbers[0], n)
 		}
 		return nil
 	case poolBSPatch:
@@ -383,10 +384,10 @@ func (r *poolRecipe) check() error {
 			return err
 		}
 		if r.numbers[0] > ContainerZlib {
-			return Errorf(CodeContainer, "%s with container %d", name, r.numbers[0])
+			return errnum.Errorf(errnum.Container, "%s with container %d", name, r.numbers[0])
 		}
 		if r.numbers[1] > 9 && r.numbers[1] != levelDefault {
-			return Errorf(CodeZlibLevel, "%s with level %d", name, r.numbers[1])
+			return errnum.Errorf(errnum.ZlibLevel, "%s with level %d", name, r.numbers[1])
 		}
 		return nil
 	case poolZlibDecompression:
@@ -394,15 +395,15 @@ func (r *poolRecipe) check() error {
 			return err
 		}
 		if r.numbers[0] > ContainerZlib {
-			return Errorf(CodeContainer, "%s with container %d", name, r.numbers[0])
+			return errnum.Errorf(errnum.Container, "%s with container %d", name, r.numbers[0])
 		}
 		return nil
 	case poolZstdCompression:
-		return Errorf(CodeNoZstdCompression, "zstd_compression does not exist in version 2")
+		return errnum.Errorf(errnum.NoZstdCompression, "zstd_compression does not exist in version 2")
 	case poolZstdDecompression:
 		return shape(name, len(r.numbers) == 0, len(r.items) == 1 || len(r.items) == 2)
 	}
-	return Errorf(CodeOther, "recipe number %d is not known", r.op)
+	return errnum.Errorf(errnum.Other, "recipe number %d is not known", r.op)
 }
 
 // resolve finds out what can be made, starting from what is there. A thing gets

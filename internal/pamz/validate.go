@@ -5,12 +5,14 @@ package pamz
 import (
 	"fmt"
 	"math"
+
+	"swudelta/internal/errnum"
 )
 
 // CheckShape holds the number and the types of the parameters against the recipe.
 func (r *Recipe) CheckShape() error {
 	if int(r.Op) >= len(ops) || r.Op == OpInlineAssetCopy {
-		return Errorf(CodeOther, "%v is not known", r.Op)
+		return errnum.Errorf(errnum.Other, "%v is not known", r.Op)
 	}
 	shape := ops[r.Op].shape
 	for i, p := range r.Params {
@@ -22,18 +24,18 @@ func (r *Recipe) CheckShape() error {
 			want = shape[i]
 		}
 		if want == 'i' && p.Item == nil {
-			return Errorf(CodeParamForItem, "parameter %d is a number, want an item", i)
+			return errnum.Errorf(errnum.ParamForItem, "parameter %d is a number, want an item", i)
 		}
 		if want == 'n' && p.Item != nil {
-			return Errorf(CodeParamForNumber, "parameter %d is an item, want a number", i)
+			return errnum.Errorf(errnum.ParamForNumber, "parameter %d is an item, want a number", i)
 		}
 	}
 	if shape != "*" && len(r.Params) != len(shape) {
-		return Errorf(CodeParamCount, "got %d parameters, want %d", len(r.Params), len(shape))
+		return errnum.Errorf(errnum.ParamCount, "got %d parameters, want %d", len(r.Params), len(shape))
 	}
 	for i, p := range r.Params {
 		if p.Item != nil && p.Item.Recipe == nil && p.Item.Length > 0 && !r.FromTarget() {
-			return Errorf(CodeNoRecipe, "item %d has no recipe", i)
+			return errnum.Errorf(errnum.NoRecipe, "item %d has no recipe", i)
 		}
 	}
 	return nil
@@ -51,19 +53,19 @@ func (d *Diff) CheckItem(it *Item, sourceLength int64) error {
 	if err := r.CheckShape(); err != nil {
 		return err
 	}
-	outOfBounds := CodeOutOfBounds
+	outOfBounds := errnum.OutOfBounds
 	if d.Order == BigEndian {
-		outOfBounds = CodeSliceOutOfBounds
+		outOfBounds = errnum.SliceOutOfBounds
 	}
 	within := func(offset uint64, size int64) error {
 		if offset > uint64(size) || it.Length > size-int64(offset) {
-			return Errorf(outOfBounds, "%d bytes at %d in %d bytes", it.Length, offset, size)
+			return errnum.Errorf(outOfBounds, "%d bytes at %d in %d bytes", it.Length, offset, size)
 		}
 		return nil
 	}
 	equal := func(n uint64) error {
 		if n != uint64(it.Length) {
-			return Errorf(CodeHash, "makes %d bytes, want %d", n, it.Length)
+			return errnum.Errorf(errnum.Hash, "makes %d bytes, want %d", n, it.Length)
 		}
 		return nil
 	}
@@ -83,27 +85,27 @@ func (d *Diff) CheckItem(it *Item, sourceLength int64) error {
 		var total int64
 		for _, p := range r.Params {
 			if p.Item.Length > math.MaxInt64-total {
-				return Errorf(CodeLengths, "ingredients have too many bytes")
+				return errnum.Errorf(errnum.Lengths, "ingredients have too many bytes")
 			}
 			total += p.Item.Length
 		}
 		if total != it.Length {
-			return Errorf(CodeLengths, "ingredients have %d bytes, want %d", total, it.Length)
+			return errnum.Errorf(errnum.Lengths, "ingredients have %d bytes, want %d", total, it.Length)
 		}
 	case OpZstdCompression:
 		for _, p := range r.Params[1:] {
 			if p.Number > math.MaxInt32 {
-				return Errorf(CodeNumberTooLarge, "number %d is out of range", p.Number)
+				return errnum.Errorf(errnum.NumberTooLarge, "number %d is out of range", p.Number)
 			}
 		}
 	case OpZlibCompression:
 		if level := int64(r.Params[2].Number); level < -1 || level > 9 {
-			return Errorf(CodeZlibLevel, "level %d", level)
+			return errnum.Errorf(errnum.ZlibLevel, "level %d", level)
 		}
 		fallthrough
 	case OpZlibDecompression:
 		if c := r.Params[1].Number; c > ContainerZlib {
-			return Errorf(CodeContainer, "container %d", c)
+			return errnum.Errorf(errnum.Container, "container %d", c)
 		}
 	}
 	return nil
@@ -124,7 +126,7 @@ func (d *Diff) Walk(f func(index int, it *Item) error) error {
 			return nil
 		}
 		if depth > MaxDepth {
-			return Errorf(CodeOther, "recipes nested more than %d deep", MaxDepth)
+			return errnum.Errorf(errnum.Other, "recipes nested more than %d deep", MaxDepth)
 		}
 		if seen != nil {
 			seen[it] = true
@@ -143,7 +145,7 @@ func (d *Diff) Walk(f func(index int, it *Item) error) error {
 		c := d.Chunks[i]
 		err := visit(i, c, 0)
 		if err == nil && c.Recipe == nil && c.Length > 0 {
-			err = Errorf(CodeNoRecipe, "no recipe")
+			err = errnum.Errorf(errnum.NoRecipe, "no recipe")
 		}
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", i, err)

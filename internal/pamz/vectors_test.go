@@ -12,6 +12,7 @@ import (
 	"swudelta/internal/apply"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
 	"swudelta/internal/tooltest"
@@ -154,7 +155,7 @@ func TestReal(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := applyBytes(pamztest.Decode(t, file), source, apply.Options{Scratch: pamztest.Scratch(t)})
-		pamztest.WantError(t, err, pamz.CodeShort)
+		pamztest.WantError(t, err, errnum.Short)
 		if len(got) > 0 {
 			t.Errorf("%d bytes were written", len(got))
 		}

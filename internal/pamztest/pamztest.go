@@ -21,6 +21,7 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/suffix"
@@ -438,7 +439,7 @@ func Decode(t testing.TB, b []byte) *pamz.Diff {
 // WantError wants an error of the data with the reference's number.
 func WantError(t testing.TB, err error, code int) {
 	t.Helper()
-	var e *pamz.Error
+	var e *errnum.Error
 	if !errors.As(err, &e) || e.Code != code || !fault.IsData(err) {
 		t.Errorf("got error %v, want a fault of the data with number %d", err, code)
 	}

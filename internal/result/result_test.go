@@ -238,7 +238,7 @@ func TestTables(t *testing.T) {
 			style(e.Name, e.Text, e.Advice)
 		}
 	}
-	if n != 140 {
+	if n != 141 {
 		t.Errorf("got %d codes of the delta processor", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"swudelta/internal/apply"
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/digest"
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 )
@@ -98,7 +99,7 @@ func (c *Checker) enter(name string) func() {
 // Fail reports whether err is non-nil. A fault of the data becomes a violation, and any
 // other error that of Check.
 func (c *Checker) Fail(err error) bool {
-	var e *pamz.Error
+	var e *errnum.Error
 	switch {
 	case err == nil:
 		return false
