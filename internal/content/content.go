@@ -21,6 +21,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/member"
+	"swudelta/internal/progress"
 	"swudelta/internal/span"
 	"swudelta/internal/swu"
 )
@@ -164,6 +165,8 @@ type Options struct {
 	Libraries *member.Libraries
 	// Workers is how many members Trees closes at a time.
 	Workers int
+	// Progress is told the stage in which Trees closes members.
+	Progress *progress.Meter
 	// Note receives what the user should know about the inputs.
 	Note func(string)
 }

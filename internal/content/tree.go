@@ -12,6 +12,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/member"
+	"swudelta/internal/progress"
 )
 
 // Opened is a compressed member of the source that was opened.
@@ -131,6 +132,14 @@ func (o *Options) analyse(trees []*tree, known sums) error {
 	for _, t := range trees {
 		collect(t.members)
 	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	size := int64(0)
+	for _, m := range tasks {
+		size += int64(len(m.Content))
+	}
+	stage := o.Progress.Start("close", progress.Bytes, size)
 	errs := make([]error, len(tasks))
 	var wait sync.WaitGroup
 	free := make(chan struct{}, max(o.Workers, 1))
@@ -142,6 +151,7 @@ func (o *Options) analyse(trees []*tree, known sums) error {
 			if errs[i] = t.Close(o.Libraries); errors.Is(errs[i], member.ErrUnclosable) {
 				errs[i] = nil
 			}
+			stage.Add(int64(len(t.Content)))
 			<-free
 		}()
 	}
