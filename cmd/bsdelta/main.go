@@ -124,7 +124,7 @@ func run(c *tool.Context) error {
 	if err != nil {
 		return err
 	}
-	o.Device, err = kind.New(devices.Resources{Zstd: zstd, Load: c.Load, Scratch: c.Scratch, Workers: c.Int("jobs")})
+	o.Device, err = kind.New(devices.Resources{Zstd: zstd, Load: c.Load, Scratch: c.Scratch, Workers: c.Int("jobs"), Memory: c.Size("device-memory")})
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,20 @@ func Ready(n Number, params []byte, libs *Libraries) error {
 	return f.ready(p, libs)
 }
 
+// Load loads the libraries that formats open and close members with. The error is a
+// *codec.LibraryError. What a delta becomes does not depend on what happens to be installed:
+// whoever makes deltas calls Load, and gives up where one is missing.
+func Load() error {
+	for _, f := range formats {
+		if f, ok := f.(remade); ok && f.Name() != (zstd{}).Name() { // it is chosen by options
+			if _, err := f.library(nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // patchShare is the part of a member that a patch for it may be.
 const patchShare = 16
 

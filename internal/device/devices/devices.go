@@ -40,6 +40,7 @@ type Resources struct {
 	Load    func(io.Reader) ([]byte, error) // keeps content where it can be addressed
 	Scratch func() (*os.File, error)        // returns an unnamed temporary file
 	Workers int                             // 0: one per processor
+	Memory  int64                           // what a process on the device may take, in bytes
 }
 
 // All are the kinds; the first is the default.
@@ -63,8 +64,11 @@ var All = []*Kind{
 	{
 		Name: "native",
 		New: func(r Resources) (device.Device, error) {
+			if err := member.Load(); err != nil {
+				return nil, err
+			}
 			libraries := member.Libraries{Zstd: func() (*codec.Zstd, error) { return r.Zstd, nil }}
-			return native.New(native.Options{Libraries: libraries, Load: r.Load, Scratch: r.Scratch}), nil
+			return native.New(native.Options{Libraries: libraries, Memory: r.Memory, Load: r.Load, Scratch: r.Scratch}), nil
 		},
 	},
 }
