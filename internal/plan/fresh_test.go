@@ -32,7 +32,7 @@ func TestFreshBehindOld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := applied(t, o, old, result.Delta); !bytes.Equal(got, new) {
+	if got := applied(t, old, result.Delta); !bytes.Equal(got, new) {
 		t.Error("applying the delta does not give the target")
 	}
 	var b bytes.Buffer

@@ -113,8 +113,7 @@ func goldenPairs(t *testing.T, compress func([]byte) []byte) []goldenPair {
 // program's structure changes none of them. A change that is to make deltas better changes
 // them with -update, which keeps the lines of pairs that are not there.
 func TestGolden(t *testing.T) {
-	stock, stock30 := options(t), options30(t)
-	zstd, zlib := stock.Device.(*testDevice).zstd, stock30.Device.(*testDevice30).zlib
+	zstd, zlib := libraries(t)
 	libraries := fmt.Sprintf("libzstd %s zlib %s", zstd.Version(), zlib.Version())
 	file := filepath.Join("testdata", "golden.txt")
 	head, want := readGolden(t, file)
@@ -124,18 +123,11 @@ func TestGolden(t *testing.T) {
 	if head != libraries {
 		clear(want)
 	}
-	for _, d := range []struct {
-		name     string
-		o        Options
-		compress func([]byte) []byte
-	}{
-		{"1.0", stock, func(b []byte) []byte { return canonical(t, stock, b) }},
-		{"3.0", stock30, func(b []byte) []byte { return canonicalGzip(t, stock30, b) }},
-	} {
-		for _, p := range goldenPairs(t, d.compress) {
-			name := d.name + " " + p.name
+	for device, compress := range map[string]func(testing.TB, []byte) []byte{"1.0": canonical, "3.0": canonicalGzip} {
+		for _, p := range goldenPairs(t, func(b []byte) []byte { return compress(t, b) }) {
+			name := device + " " + p.name
 			t.Run(name, func(t *testing.T) {
-				o := d.o
+				o := optionsFor(t, device)
 				o.DeviceMemory = p.memory
 				o.Note = nil
 				r, err := Make(input(p.source), input(p.target), o)

@@ -31,7 +31,7 @@ func TestMakeDeviceTmp(t *testing.T) {
 	if tight.DeviceTmp > o.DeviceTmp {
 		t.Errorf("needs %d bytes of temporary space, want at most %d", tight.DeviceTmp, o.DeviceTmp)
 	}
-	if got := applied(t, o, old, tight.Delta); !bytes.Equal(got, new) {
+	if got := applied(t, old, tight.Delta); !bytes.Equal(got, new) {
 		t.Error("applying the delta does not give the target")
 	}
 }
@@ -46,7 +46,7 @@ func TestMakeEffort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := applied(t, o, old, result.Delta); !bytes.Equal(got, new) {
+		if got := applied(t, old, result.Delta); !bytes.Equal(got, new) {
 			t.Errorf("level %d: applying the delta does not give the target", o.Effort)
 		}
 	}

@@ -30,7 +30,7 @@ func noted(t *testing.T, o Options, source, target []byte) (*Result, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := applied(t, o, source, r.Delta); !bytes.Equal(got, target) {
+	if got := applied(t, source, r.Delta); !bytes.Equal(got, target) {
 		t.Fatal("applying the delta does not give the target")
 	}
 	return r, strings.Join(notes, "\n")
@@ -64,7 +64,7 @@ func TestMakeUnchanged(t *testing.T) {
 	}{
 		{"plain", content},
 		{"gzip", gzipped(t, content)},
-		{"canonical zstd", canonical(t, o, content)},
+		{"canonical zstd", canonical(t, content)},
 		{"zstd of another level", zstdTool(t, content, "-19")},
 		{"xz", append([]byte("\xfd7zXZ\x00"), content...)},
 		{"broken gzip", broken},
@@ -163,7 +163,7 @@ func TestMakeUnopenable(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		data []byte
-	}{{"cut short", canonical(t, o, content)[:half]}, {"magic of zstd", append([]byte{0x28, 0xb5, 0x2f, 0xfd}, make([]byte, 20<<10)...)}} {
+	}{{"cut short", canonical(t, content)[:half]}, {"magic of zstd", append([]byte{0x28, 0xb5, 0x2f, 0xfd}, make([]byte, 20<<10)...)}} {
 		t.Run("target "+c.name, func(t *testing.T) {
 			_, notes := noted(t, o, archive(t, desc("1"), member{"kernel", content}), archive(t, desc("2"), member{"kernel", c.data}))
 			if strings.Count(notes, `target member "kernel": zstd is compared as it is stored: `) != 1 {
@@ -209,7 +209,7 @@ func TestMakeManyMembers(t *testing.T) {
 		name := fmt.Sprintf("app%d.img", i)
 		old := random(uint64(i), size)
 		source = append(source, member{name + ".gz", gzipped(t, old)})
-		target = append(target, member{name + ".zst", canonical(t, o, edits(old))})
+		target = append(target, member{name + ".zst", canonical(t, edits(old))})
 	}
 	r, _ := noted(t, o, archive(t, source...), archive(t, target...))
 	if r.DeviceTmp > 4*size {
@@ -233,13 +233,13 @@ func TestRegions(t *testing.T) {
 	}{{1 << 19, 3 << 10, false}, {1<<19 - 1, 3 << 10, true}, {1 << 18, 530 << 10, true}} {
 		var notes []string
 		o.Note = func(s string) { notes = append(notes, s) }
-		d := o.Device.(*testDevice)
-		o.Device = &testDevice{stock.New(stock.Options{Zstd: d.zstd, Scratch: d.scratch, MaxRegion: c.max}), d.zstd, d.scratch}
+		zstd, _ := libraries(t)
+		o.Device = stock.New(stock.Options{Zstd: zstd, Scratch: scratch(t), MaxRegion: c.max})
 		r, err := Make(input(source), input(content), o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := applied(t, o, source, r.Delta); !bytes.Equal(got, content) {
+		if got := applied(t, source, r.Delta); !bytes.Equal(got, content) {
 			t.Error("applying the delta does not give the target")
 		}
 		if len(r.Delta) > c.most {

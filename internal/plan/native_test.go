@@ -14,43 +14,11 @@ import (
 
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
-	device "swudelta/internal/device/native"
-	compressed "swudelta/internal/member"
-	"swudelta/internal/native"
 	"swudelta/internal/tooltest"
 )
 
-// optionsNative are for the native device, and stock ones that make canonical streams.
-func optionsNative(t testing.TB) (o, stock, stock30 Options) {
-	t.Helper()
-	stock, stock30 = options(t), options30(t)
-	d := stock.Device.(*testDevice)
-	o = stock
-	libraries := compressed.Libraries{Zstd: func() (*codec.Zstd, error) { return d.zstd, nil }}
-	o.Device = device.New(device.Options{Libraries: libraries, Load: io.ReadAll, Scratch: d.scratch})
-	return o, stock, stock30
-}
-
-func appliedNative(t testing.TB, o Options, source, delta []byte) []byte {
-	t.Helper()
-	d := o.Device.(*device.Device)
-	opened, err := native.Open(bytes.NewReader(delta), int64(len(delta)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	err = opened.Apply(&out, bytes.NewReader(source), int64(len(source)), native.ApplyOptions{
-		Libraries: d.Libraries,
-		Scratch:   d.Scratch,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 func TestMakeNative(t *testing.T) {
-	o, stock, stock30 := optionsNative(t)
+	o := optionsFor(t, "native")
 	old := random(1, 1<<20)
 	new := edits(old)
 	other := random(5, 1<<20)
@@ -66,14 +34,14 @@ func TestMakeNative(t *testing.T) {
 		most           int // bytes of the delta
 	}{
 		{"plain files", old, new, 140 << 10},
-		{"gzip to canonical gzip", gzipped(t, old), canonicalGzip(t, stock30, new), 140 << 10},
-		{"zstd to canonical zstd", canonical(t, stock, old), canonical(t, stock, new), 140 << 10},
+		{"gzip to canonical gzip", gzipped(t, old), canonicalGzip(t, new), 140 << 10},
+		{"zstd to canonical zstd", canonical(t, old), canonical(t, new), 140 << 10},
 		{"gzip to plain", gzipped(t, old), new, 140 << 10},
 		{"SWU", archive(t, desc("1"), member{"root.ext4.gz", gzipped(t, old)}),
-			archive(t, desc("2"), member{"root.ext4.zst", canonical(t, stock, new)}), 141 << 10},
-		{"two streams to all kinds of runs", slices.Concat(gzipped(t, old), gzipped(t, other)), canonicalGzip(t, stock30, mixed), 250 << 10},
+			archive(t, desc("2"), member{"root.ext4.zst", canonical(t, new)}), 141 << 10},
+		{"two streams to all kinds of runs", slices.Concat(gzipped(t, old), gzipped(t, other)), canonicalGzip(t, mixed), 250 << 10},
 		{"images that swap names", archive(t, desc("1"), member{"a.gz", gzipped(t, old)}, member{"b.gz", gzipped(t, other)}),
-			archive(t, desc("2"), member{"b.zst", canonical(t, stock, new)}, member{"a.zst", canonical(t, stock, other[100:])}), 141 << 10},
+			archive(t, desc("2"), member{"b.zst", canonical(t, new)}, member{"a.zst", canonical(t, other[100:])}), 141 << 10},
 		{"an image of two others", archive(t, desc("1"), member{"a", old}, member{"b", other}),
 			archive(t, desc("2"), member{"c", slices.Concat(other[:700<<10], new, other)}), 141 << 10},
 		{"an unchanged member", archive(t, desc("1"), member{"a", old}, member{"b", other}),
@@ -96,7 +64,7 @@ func TestMakeNative(t *testing.T) {
 			if len(r.Delta) > c.most {
 				t.Errorf("got %d bytes, want at most %d", len(r.Delta), c.most)
 			}
-			if got := appliedNative(t, o, c.source, r.Delta); !bytes.Equal(got, c.target) {
+			if got := applied(t, c.source, r.Delta); !bytes.Equal(got, c.target) {
 				t.Error("applying the delta does not give the target")
 			}
 			if c.name != "plain files" {
@@ -113,7 +81,7 @@ func TestMakeNative(t *testing.T) {
 }
 
 func TestNativeLimits(t *testing.T) {
-	o, _, _ := optionsNative(t)
+	o := optionsFor(t, "native")
 	old := fmt.Appendf(nil, "%x", random(1, 1<<19))
 	for _, limit := range []func(*Options){
 		func(o *Options) { o.DeviceMemory = 10 << 20 },
@@ -136,7 +104,7 @@ func TestNativeCorpus(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short")
 	}
-	o, _, _ := optionsNative(t)
+	o := optionsFor(t, "native")
 	for pair, most := range map[string]int{"patch": 61_000, "minor": 545_000} {
 		t.Run(pair, func(t *testing.T) {
 			source, target := image(t, filepath.Join(dir, pair, "source.swu")), image(t, filepath.Join(dir, pair, "target.swu"))
