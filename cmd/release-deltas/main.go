@@ -270,10 +270,12 @@ func tools(c *tool.Context) release.Tools {
 		}
 	}
 	return release.Tools{
-		Run: c.RunChild,
+		Run:      c.RunChild,
+		Share:    c.ShareProgress,
+		Progress: c.Progress(),
 		Say: locked(func(s string) {
 			if !c.Quiet() {
-				fmt.Println(s)
+				c.Println(s)
 			}
 		}),
 		Warn: locked(func(s string) { c.Warnf("%s", s) }),

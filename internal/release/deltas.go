@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"swudelta/internal/progress"
 )
 
 // step is the delta from one source, and what became of it.
@@ -99,6 +101,11 @@ func (s *step) saves(full int64) float64 { return float64(s.devices) * float64(f
 
 // makeAll makes deltas, r.Jobs at a time. All are tried.
 func (r *run) makeAll(steps []*step) {
+	var stage *progress.Stage // one delta after the other shows its own progress
+	if r.Jobs > 1 {
+		stage = r.Tools.Progress.Start("deltas", progress.Deltas, int64(len(steps)))
+		defer stage.End()
+	}
 	todo := make(chan *step)
 	var workers sync.WaitGroup
 	for range min(r.Jobs, len(steps)) {
@@ -107,6 +114,7 @@ func (r *run) makeAll(steps []*step) {
 				if s.record, s.err = r.makeDelta(s.source); s.err != nil {
 					r.Tools.Fail(fmt.Sprintf("%s: %v", s.source.Name, s.err))
 				}
+				stage.Add(1)
 			}
 		})
 	}
@@ -230,6 +238,9 @@ func (r *run) runDiffGenTool(source File) (record, error) {
 	}
 	defer messages.Close()
 	cmd.Stdout, cmd.Stderr = output, messages
+	if r.Jobs == 1 {
+		r.Tools.Share(cmd)
+	}
 	summary := filepath.Join(logs, "bsdelta.json")
 	if err := os.Remove(summary); err != nil && !os.IsNotExist(err) {
 		return record{}, err

@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"swudelta/internal/fault"
+	"swudelta/internal/progress"
 )
 
 // File is an SWU, and what it is called in the names of products.
@@ -88,6 +89,9 @@ type Tools struct {
 	// Say prints a line of the product, Warn a warning, and Fail an error that does not
 	// end the run. They may be called from several goroutines.
 	Say, Warn, Fail func(string)
+	// Share has a child show its own progress, while no stage of Progress is open.
+	Share    func(*exec.Cmd)
+	Progress *progress.Meter
 }
 
 // ChildError says that a program ended with an exit status of its own.
@@ -208,6 +212,7 @@ func (r *run) recompressTo(path string) error {
 		return err
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	r.Tools.Share(cmd)
 	if err := r.Tools.Run(cmd); err != nil {
 		return asChildError("swu-recompress", err)
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,6 +89,18 @@ func (c *Context) startProgress() error {
 	}
 	screen.run(c.cmd.Name, form == progressJSON)
 	return nil
+}
+
+// ShareProgress has a child, which is a tool of the project, show its own progress where that of
+// this command goes. Meanwhile no stage is to be open here.
+func (c *Context) ShareProgress(cmd *exec.Cmd) {
+	flags := []string{"--progress", progressNone}
+	if screen.meter != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, screen.out)
+		const first = 3 // descriptor of ExtraFiles
+		flags = []string{"--progress", c.String("progress"), "--progress-fd", strconv.Itoa(first + len(cmd.ExtraFiles) - 1)}
+	}
+	cmd.Args = slices.Insert(cmd.Args, 1, flags...)
 }
 
 func (d *display) run(name string, json bool) {

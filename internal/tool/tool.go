@@ -352,6 +352,9 @@ func (c *Context) message(format string, args ...any) {
 	screen.message(os.Stderr, c.cmd.Name+": "+fmt.Sprintf(format, args...)+"\n")
 }
 
+// Println prints a line on standard output.
+func (c *Context) Println(line string) { screen.message(os.Stdout, line+"\n") }
+
 // Failf prints an error that does not end the command.
 func (c *Context) Failf(format string, args ...any) { c.message(format, args...) }
 
