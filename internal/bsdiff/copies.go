@@ -19,6 +19,7 @@ type Workspace struct {
 	text  []byte
 	sa    []int32
 	index index
+	grams grams
 	steps [len(strides)]steps
 	ends  []uint64 // where windows end, for one of steps after the other
 }
@@ -41,20 +42,30 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, 
 		}
 		text = w.text
 	}
-	w.sa = suffix.Array(w.sa, text)
+	if opt.Effort != Quick {
+		w.sa = suffix.Array(w.sa, text)
+	}
 	m := w.matcher(text, w.sa, old, new, opt)
 	m.parts, m.copies = parts, copies
 	return assemble(old, new, m.path())
 }
 
-// matcher returns one with the indexes of a text, whose suffix array is sa.
+// matcher returns one with the indexes of a text, whose suffix array is sa, if the effort
+// needs one.
 func (w *Workspace) matcher(text []byte, sa []int32, old, new []byte, opt Options) *matcher {
-	w.index.fill(text, sa)
 	w.ends = cleared(w.ends, len(text)/64+1)
 	for k, stride := range strides {
 		w.steps[k].fill(text, stride, w.ends)
 	}
-	return newMatcher(&w.index, &w.steps, old, new, opt)
+	m := newMatcher(&w.steps, old, new, opt)
+	if opt.Effort == Quick {
+		w.grams.fill(text)
+		m.hashed, m.filter = &w.grams, &w.grams.filter
+	} else {
+		w.index.fill(text, sa)
+		m.sorted, m.filter = &w.index, &w.index.filter
+	}
+	return m
 }
 
 // edge is what the ends of a copy leave of the old side on either side, in bytes,
@@ -124,10 +135,10 @@ func (f *finder) sortedAt(p int) int {
 	return q.at + min(max(p-q.old, 0), q.n)
 }
 
-// match adds the suffix at rank as a candidate; its first n bytes equal new[i:]. It returns
-// the length of the match in the old side.
-func (m *matcher) match(rank, i, n int) int {
-	at, room := m.oldAt(int(m.sa[rank]))
+// match makes a position of the sorted text a candidate; the first n bytes there equal
+// new[i:]. It returns the length of the match in the old side.
+func (m *matcher) match(p, i, n int) int {
+	at, room := m.oldAt(p)
 	if n >= room {
 		n = span.CommonPrefix(m.old[at:], m.new[i:]) // across the end of the part, or not
 	}

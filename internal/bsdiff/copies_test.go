@@ -40,6 +40,7 @@ func TestCopies(t *testing.T) {
 		}
 		p := w.Diff(old, new, copies, nil, Options{})
 		check(t, p, old, new)
+		check(t, w.Diff(old, new, copies, nil, Options{Effort: Quick}), old, new)
 		whole := Diff(old, suffix.Array(nil, old), new, Options{})
 		// What is changed where something else was copied from is not found.
 		if got, want := len(p.Extra), len(whole.Extra); len(copies) > 0 && got > want+len(new)/2 {

@@ -50,15 +50,17 @@ func TestCorpus(t *testing.T) {
 
 func BenchmarkDiff(b *testing.B) {
 	old, new := tooltest.Image(b, "patch", "source"), tooltest.Image(b, "patch", "target")
-	sa := suffix.Array(nil, old)
+	var w Workspace
 	for _, c := range []struct {
 		name   string
 		effort Effort
-	}{{"fast", Fast}, {"default", Default}, {"thorough", Thorough}} {
+	}{{"quick", Quick}, {"fast", Fast}, {"default", Default}, {"thorough", Thorough}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(new)))
 			for b.Loop() {
-				Diff(old, sa, new, Options{Effort: c.effort})
+				p := w.Diff(old, new, nil, nil, Options{Effort: c.effort})
+				b.ReportMetric(float64(len(p.Controls)), "controls")
+				b.ReportMetric(float64(len(p.Extra)), "extra-bytes")
 			}
 		})
 	}

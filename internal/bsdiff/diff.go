@@ -25,13 +25,15 @@ const (
 	Default Effort = iota
 	Fast
 	Thorough
+	// Quick needs no suffix array: of matches it finds one that is long, and one that is near.
+	Quick
 )
 
 // longRun is the length of matches from which on nothing else is looked for, in
 // bytes.
 func (e Effort) longRun() int {
 	switch e {
-	case Fast:
+	case Fast, Quick:
 		return 16
 	case Thorough:
 		return 32

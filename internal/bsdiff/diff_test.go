@@ -132,9 +132,12 @@ func TestDiffRepetitive(t *testing.T) {
 		start := time.Now()
 		sa := suffix.Array(nil, old)
 		p := Diff(old, sa, new, Options{})
+		q := quick(old, new)
 		took := time.Since(start)
-		if err := p.Check(old, new); err != nil {
-			t.Fatal(err)
+		for _, p := range []*Patch{p, q} {
+			if err := p.Check(old, new); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return took
 	}
@@ -194,5 +197,6 @@ func FuzzDiff(f *testing.F) {
 	f.Add(make([]byte, 300), make([]byte, 500))
 	f.Fuzz(func(t *testing.T, old, new []byte) {
 		check(t, Diff(old, suffix.Array(nil, old), new, Options{}), old, new)
+		check(t, quick(old, new), old, new)
 	})
 }

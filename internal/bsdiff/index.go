@@ -29,11 +29,42 @@ type index struct {
 	// start[c] is where, in heads, those begin that start with the two bytes of c
 	// or with something greater.
 	start []int32
-	// filter has a bit set for the hash of each gram of the text: most strings
-	// that are new altogether are told at the price of one look.
-	filter []uint64
-	shift  uint
+	filter
 }
+
+// filter has a bit set for the hash of each gram of a text: most strings that are
+// new altogether are told at the price of one look.
+type filter struct {
+	set   []uint64
+	shift uint
+}
+
+// clear empties the filter, and makes it large enough for n grams. It uses the memory that
+// it has.
+func (f *filter) clear(n int) {
+	// Four to eight bits for each gram.
+	size := max(bits.Len(uint(n))+2, 6)
+	f.set, f.shift = cleared(f.set, 1<<(size-6)), uint(64-size)
+}
+
+// add adds a gram by its hash of 64 bits.
+func (f *filter) add(h uint64) {
+	h >>= f.shift
+	f.set[h>>6] |= 1 << (h & 63)
+}
+
+// filtered tells which of the strings that start at the first 64 bytes of s may
+// be in the text: bit i is that for s[i:]. One look-up does not wait for another.
+func (f *filter) filtered(s []byte) (mask uint64) {
+	for i := range min(64, len(s)-gram+1) {
+		h := hash(s[i:]) >> f.shift
+		mask |= f.set[h>>6] >> (h & 63) & 1 << i
+	}
+	return mask
+}
+
+// hash is of the first gram of s, 64 bits wide.
+func hash(s []byte) uint64 { return binary.LittleEndian.Uint64(s) * multiplier }
 
 // headEvery makes the suffixes between two heads fill a line of the cache.
 const headEvery = 16
@@ -42,15 +73,8 @@ const headEvery = 16
 // that x has.
 func (x *index) fill(text []byte, sa []int32) {
 	n := len(text)
-	// Four to eight bits for each position.
-	size := max(bits.Len(uint(n))+2, 6)
-	*x = index{
-		text: text, sa: sa,
-		heads:  x.heads[:0],
-		start:  cleared(x.start, 1<<16+1),
-		filter: cleared(x.filter, 1<<(size-6)),
-		shift:  uint(64 - size),
-	}
+	*x = index{text: text, sa: sa, heads: x.heads[:0], start: cleared(x.start, 1<<16+1), filter: x.filter}
+	x.filter.clear(n)
 	x.heads = slices.Grow(x.heads, n/headEvery+1)
 	for r := 0; r < n; r += headEvery {
 		x.heads = append(x.heads, head(text[sa[r]:]))
@@ -65,8 +89,7 @@ func (x *index) fill(text []byte, sa []int32) {
 		x.start[c] = int32(len(x.heads))
 	}
 	for i := 0; i+gram <= n; i++ {
-		h := x.hash(text[i:])
-		x.filter[h>>6] |= 1 << (h & 63)
+		x.filter.add(hash(text[i:]))
 	}
 }
 
@@ -84,21 +107,6 @@ func head(s []byte) uint64 {
 		}
 	}
 	return h
-}
-
-// hash is of the first gram of s.
-func (x *index) hash(s []byte) uint64 {
-	return binary.LittleEndian.Uint64(s) * multiplier >> x.shift
-}
-
-// filtered tells which of the strings that start at the first 64 bytes of s may
-// be in the text: bit i is that for s[i:]. One look-up does not wait for another.
-func (x *index) filtered(s []byte) (mask uint64) {
-	for i := range min(64, len(s)-gram+1) {
-		h := x.hash(s[i:])
-		mask |= x.filter[h>>6] >> (h & 63) & 1 << i
-	}
-	return mask
 }
 
 // find returns the place of s, of at least a gram, among the suffixes: sa[rank-1]

@@ -88,7 +88,9 @@ type junction struct {
 
 // finder finds places of the old side that bytes of the new side may come from.
 type finder struct {
-	*index
+	sorted   *index // of these two one is nil
+	hashed   *grams
+	filter   *filter
 	old, new []byte
 	parts    []part // of old, that the index has; nil: all of it
 	copies   []Copy // that are still to come
@@ -126,9 +128,9 @@ type matcher struct {
 // reportEvery is how many bytes of the new side go by between two reports of progress.
 const reportEvery = 64 << 10
 
-func newMatcher(x *index, tables *[len(strides)]steps, old, new []byte, opt Options) *matcher {
+func newMatcher(tables *[len(strides)]steps, old, new []byte, opt Options) *matcher {
 	m := &matcher{
-		finder:   finder{index: x, steps: tables, old: old, new: new, longRun: opt.Effort.longRun(), hasFrom: -64, endsFrom: -64},
+		finder:   finder{steps: tables, old: old, new: new, longRun: opt.Effort.longRun(), hasFrom: -64, endsFrom: -64},
 		paths:    paths{fresh: state{prev: none, id: none, at: -history}, lastFresh: none},
 		diffs:    newDifferences(),
 		literals: newLiterals(),
@@ -469,7 +471,7 @@ func (m *matcher) enterAt(s *state, at int32, j *junction, rest int64) {
 // on the next search should be.
 func (m *matcher) search(i int) int {
 	if i-m.hasFrom >= 64 {
-		m.hasFrom, m.has = i, m.filtered(m.new[i:])
+		m.hasFrom, m.has = i, m.filter.filtered(m.new[i:])
 	}
 	// Where there has been nothing but extra bytes for long, only every few bytes
 	// are looked for; the way back finds the beginning of a match.
@@ -480,26 +482,11 @@ func (m *matcher) search(i int) int {
 	if m.has>>(i-m.hasFrom)&1 == 0 {
 		return 1
 	}
-	s := m.new[i:]
-	rank, left, right := m.find(s)
-	longest := max(left, right)
-	if longest < gram {
-		return stride
-	}
-	// The strings most like this one: what follows them is like what follows it.
-	if left >= gram {
-		longest = max(longest, m.match(rank-1, i, left))
-	}
-	if right >= gram {
-		longest = max(longest, m.match(rank, i, right))
-	}
-	// Where there are many, as in tables, those near the place where the best
-	// path is belong to the same table.
-	if longest < common && len(m.active) > 0 {
-		first, second := m.nearest(rank, m.sortedAt(i+m.active[m.best].diag))
-		for _, k := range [...]int{first, second} {
-			m.match(k, i, span.CommonPrefix(s[:longest], m.text[m.sa[k]:]))
-		}
+	longest := 0
+	if m.hashed != nil {
+		longest = m.searchHashed(i)
+	} else {
+		longest = m.searchSorted(i)
 	}
 	if longest >= m.longRun {
 		return longest
@@ -507,12 +494,40 @@ func (m *matcher) search(i int) int {
 	return stride
 }
 
+// searchSorted makes the strings candidates that are most like what starts at i. It
+// returns the length of the longest match, or less than gram.
+func (m *matcher) searchSorted(i int) int {
+	s, x := m.new[i:], m.sorted
+	rank, left, right := x.find(s)
+	longest := max(left, right)
+	if longest < gram {
+		return longest
+	}
+	// What follows the strings most like this one is like what follows it.
+	if left >= gram {
+		longest = max(longest, m.match(int(x.sa[rank-1]), i, left))
+	}
+	if right >= gram {
+		longest = max(longest, m.match(int(x.sa[rank]), i, right))
+	}
+	// Where there are many, as in tables, those near the place where the best
+	// path is belong to the same table.
+	if longest < common && len(m.active) > 0 {
+		first, second := x.nearest(rank, m.sortedAt(i+m.active[m.best].diag))
+		for _, k := range [...]int{first, second} {
+			p := int(x.sa[k])
+			m.match(p, i, span.CommonPrefix(s[:longest], x.text[p:]))
+		}
+	}
+	return longest
+}
+
 // nearest returns which two of the suffixes around a rank are nearest to a
 // position.
-func (f *finder) nearest(rank, position int) (first, second int) {
+func (x *index) nearest(rank, position int) (first, second int) {
 	least, next := math.MaxInt, math.MaxInt
 	from := max(rank-similar, 0)
-	for k, p := range f.sa[from:min(rank+similar, len(f.sa))] {
+	for k, p := range x.sa[from:min(rank+similar, len(x.sa))] {
 		d := int(p) - position
 		if d < 0 {
 			d = -d

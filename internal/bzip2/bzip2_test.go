@@ -124,7 +124,19 @@ func samples() []sample {
 func TestDecoders(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
-			checkDecodes(t, encode(t, s.data, 2), s.data)
+			small := encode(t, s.data, 2)
+			checkDecodes(t, small, s.data)
+			if s.name != "mixture" {
+				return
+			}
+			var quick bytes.Buffer
+			if err := EncodeQuick(&quick, s.data, 2); err != nil {
+				t.Fatal(err)
+			}
+			checkDecodes(t, quick.Bytes(), s.data)
+			if len(small) > quick.Len() {
+				t.Errorf("%d bytes, and %d quickly", len(small), quick.Len())
+			}
 		})
 	}
 }

@@ -45,8 +45,9 @@ func (q part) thirds() (parts []part) {
 	return parts
 }
 
-// split returns where the blocks of a window end, as numbers of units.
-func (p *splitter) split(coded []byte, cuts []cut) []int {
+// split returns where the blocks of a window end, as numbers of units. Ends are refined
+// with the given shares, one after the other.
+func (p *splitter) split(coded []byte, cuts []cut, shares []int) []int {
 	n := len(cuts)
 	if n == 1 {
 		return []int{1}
@@ -58,7 +59,7 @@ func (p *splitter) split(coded []byte, cuts []cut) []int {
 		return []int{n}
 	}
 	p.explore(all)
-	for _, share := range []int{2, 4, 8} {
+	for _, share := range shares {
 		p.refine(share)
 	}
 	return p.ends()

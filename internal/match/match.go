@@ -50,6 +50,8 @@ type Effort struct {
 	Patch bsdiff.Effort
 	// OldShare is how much old side a pack may need for each byte of new side.
 	OldShare float64
+	// Quick says that the streams of patches are compressed in less time.
+	Quick bool
 }
 
 // Options say how to match.
@@ -166,6 +168,9 @@ func (im *Image) Explain(line func(format string, args ...any)) {
 
 // compress compresses a stream of a patch.
 func (f *finder) compress(dst io.Writer, src []byte) error {
+	if f.Effort.Quick {
+		return bzip2.EncodeQuick(dst, src, f.workers())
+	}
 	return bzip2.Encode(dst, src, f.workers())
 }
 
