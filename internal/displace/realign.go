@@ -51,38 +51,74 @@ func realign(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
 		return nil, err
 	}
 	a := realigner{Predictor: newPredictor(m, old, p.oldSize), new: new}
-	var out []Copy
-	rest := copies // what is not in out; the first may be cut
+	r := replacer{rest: copies}
 	for _, h := range a.hulls(copies) {
-		if len(out) > 0 && h.lo < out[len(out)-1].New+out[len(out)-1].Len {
+		if !r.reach(h.lo) {
 			continue // it shares its place with one before
 		}
-		var inside []Copy
-		before, after := splitCopies(rest, h.lo)
-		inside, after = splitCopies(after, h.hi)
-		better, err := a.match(h, inside)
+		better, err := a.match(h, r.upTo(h.hi))
 		if err != nil {
 			return nil, err
 		}
 		if better != nil {
-			out = append(append(out, before...), better...)
-			rest = after
+			r.replace(h.hi, better...)
 		}
 	}
-	return joinCopies(append(out, rest...)), nil
+	return r.result(), nil
 }
 
-// splitCopies cuts copies at the new offset at.
-func splitCopies(copies []Copy, at int64) (before, after []Copy) {
-	i := sort.Search(len(copies), func(i int) bool { return copies[i].New+copies[i].Len > at })
-	before, after = copies[:i:i], slices.Clone(copies[i:])
-	if len(after) > 0 && after[0].New < at {
-		c := &after[0]
-		n := at - c.New
-		before = append(before, Copy{c.New, c.Old, n})
-		c.New, c.Old, c.Len = at, c.Old+n, c.Len-n
+// A replacer replaces some of a list of copies, from front to back.
+type replacer struct {
+	out      []Copy
+	rest     []Copy // from the new offset at on: what of the first lies before it is in out
+	at       int64
+	replaced int64 // where the last copy of the last replacement ends
+}
+
+// reach goes on to the new offset at, unless that lies in what was replaced.
+func (r *replacer) reach(at int64) bool {
+	if at < r.replaced {
+		return false
 	}
-	return before, after
+	r.out = append(r.out, r.upTo(at)...)
+	r.skip(at)
+	return true
+}
+
+// upTo returns what comes next, up to the new offset at.
+func (r *replacer) upTo(at int64) (inside []Copy) {
+	for _, c := range r.rest {
+		if c.New >= at {
+			break
+		}
+		if lo, hi := max(c.New, r.at), min(c.New+c.Len, at); lo < hi {
+			inside = append(inside, Copy{New: lo, Old: c.Old + lo - c.New, Len: hi - lo})
+		}
+	}
+	return inside
+}
+
+// skip leaves out what comes next, up to the new offset at.
+func (r *replacer) skip(at int64) {
+	for len(r.rest) > 0 && r.rest[0].New+r.rest[0].Len <= at {
+		r.rest = r.rest[1:]
+	}
+	r.at = max(r.at, at)
+}
+
+// replace puts copies in the place of what comes next, up to the new offset at.
+func (r *replacer) replace(at int64, copies ...Copy) {
+	r.out = append(r.out, copies...)
+	r.skip(at)
+	if n := len(r.out); n > 0 {
+		r.replaced = r.out[n-1].New + r.out[n-1].Len
+	}
+}
+
+// result returns all copies.
+func (r *replacer) result() []Copy {
+	r.reach(math.MaxInt64)
+	return joinCopies(r.out)
 }
 
 // joinCopies makes one of copies that go on where the one before ends, on both
@@ -113,14 +149,12 @@ func follow(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
 		moved = append(moved, p.content(v)...)
 	}
 	slices.SortFunc(moved, func(a, b Copy) int { return cmp.Or(cmp.Compare(a.New, b.New), cmp.Compare(a.Old, b.Old)) })
-	var out []Copy
-	rest := copies
+	r := replacer{rest: copies}
 	for _, c := range moved {
-		if len(out) > 0 && c.New < out[len(out)-1].New+out[len(out)-1].Len {
+		if !r.reach(c.New) {
 			continue
 		}
-		before, after := splitCopies(rest, c.New)
-		inside, after := splitCopies(after, c.New+c.Len)
+		inside := r.upTo(c.New + c.Len)
 		if copied := lengthOf(inside); copied < c.Len-c.Len/8 {
 			continue // fresh bytes
 		}
@@ -133,11 +167,10 @@ func follow(p *Plan, old, new io.ReaderAt, copies []Copy) ([]Copy, error) {
 			return nil, err
 		}
 		if then+2*copyCost < now {
-			out = append(append(out, before...), c)
-			rest = after
+			r.replace(c.New+c.Len, c)
 		}
 	}
-	return joinCopies(append(out, rest...)), nil
+	return r.result(), nil
 }
 
 // lengthOf is how many bytes copies make.
