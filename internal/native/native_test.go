@@ -500,14 +500,35 @@ func resize(b []byte, i, n int) {
 
 // Whatever a delta says, the result is the target or a fault of the data.
 func TestMutated(t *testing.T) {
-	s := small(t)
-	delta := s.encode(t)
-	o := options(t)
-	o.Memory = 48 << 20
 	rounds := 10000
 	if testing.Short() {
 		rounds = 2000
 	}
+	mutated(t, small(t), rounds)
+}
+
+// The same for one with predicted displacements.
+func TestMutatedPrograms(t *testing.T) {
+	rounds := 2000
+	if testing.Short() {
+		rounds = 200
+	}
+	name := filepath.Join("..", "displace", "testdata", "x86-64.")
+	old, err := os.ReadFile(name + "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	new, err := os.ReadFile(name + "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutated(t, patched(old, new), rounds)
+}
+
+func mutated(t *testing.T, s *scene, rounds int) {
+	delta := s.encode(t)
+	o := options(t)
+	o.Memory = 48 << 20
 	applied := 0
 	for seed := range uint64(rounds) {
 		b := mutate(rand.New(rand.NewPCG(seed, 1)), delta)
@@ -521,6 +542,7 @@ func TestMutated(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}
+	t.Logf("%d of %d still make the target", applied, rounds)
 	if applied > rounds/2 {
 		t.Errorf("%d of %d changed nothing: the test sees little", applied, rounds)
 	}
