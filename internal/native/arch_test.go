@@ -18,7 +18,7 @@ import (
 	"swudelta/internal/tooltest"
 )
 
-// applyNamed names a folder with deltas for [TestApplyNamed].
+// applyNamed names folders with deltas for [TestApplyNamed].
 const applyNamed = "SWUDELTA_NATIVE_DELTAS"
 
 // TestOtherArchitectures runs this package's tests as programs of other architectures, and
@@ -28,12 +28,12 @@ func TestOtherArchitectures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	dir := t.TempDir()
-	makePrograms(t, dir)
-	makeLarge(t, dir)
-	for _, arch := range []struct{ name, emulator, libc, loader string }{
-		{"arm", "qemu-arm-static", "/usr/arm-linux-gnueabihf", "/lib/ld-linux-armhf.so.3"},
-		{"arm64", "qemu-aarch64-static", "/usr/aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1"},
+	programs, large := t.TempDir(), t.TempDir()
+	makePrograms(t, programs)
+	makeLarge(t, large)
+	for _, arch := range []struct{ name, emulator, libc, loader, deltas string }{
+		{"arm", "qemu-arm-static", "/usr/arm-linux-gnueabihf", "/lib/ld-linux-armhf.so.3", programs + ":" + large},
+		{"arm64", "qemu-aarch64-static", "/usr/aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", programs},
 	} {
 		t.Run(arch.name, func(t *testing.T) {
 			tooltest.Need(t, arch.emulator)
@@ -48,7 +48,7 @@ func TestOtherArchitectures(t *testing.T) {
 			}
 			run := exec.Command(arch.emulator, tests, "-test.v", "-test.short", "-test.run",
 				"^Test(Vector|ApplyNamed|RoundTrip|FarOperations|Ahead|WrongSource)$")
-			run.Env = append(os.Environ(), "QEMU_LD_PREFIX="+arch.libc, applyNamed+"="+dir)
+			run.Env = append(os.Environ(), "QEMU_LD_PREFIX="+arch.libc, applyNamed+"="+arch.deltas)
 			out, err := run.CombinedOutput()
 			if err != nil || !bytes.Contains(out, []byte("--- PASS: TestApplyNamed")) {
 				t.Errorf("%v\n%s", err, out)
@@ -59,29 +59,38 @@ func TestOtherArchitectures(t *testing.T) {
 
 // TestApplyNamed applies the deltas in a folder, which know what they make.
 func TestApplyNamed(t *testing.T) {
-	dir := os.Getenv(applyNamed)
-	if dir == "" {
+	dirs := os.Getenv(applyNamed)
+	if dirs == "" {
 		t.Skipf("%s names no folder", applyNamed)
 	}
-	names, err := filepath.Glob(filepath.Join(dir, "*.delta"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no deltas in %s: %v", dir, err)
-	}
-	for _, name := range names {
-		var b [2][]byte
-		for i, name := range []string{name, strings.TrimSuffix(name, ".delta") + ".source"} {
-			if b[i], err = os.ReadFile(name); err != nil {
-				t.Fatal(err)
+	for dir := range strings.SplitSeq(dirs, ":") {
+		names, err := filepath.Glob(filepath.Join(dir, "*.delta"))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("no deltas in %s: %v", dir, err)
+		}
+		for _, name := range names {
+			if err := applyFile(name, options(t)); err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
-		d, err := Open(bytes.NewReader(b[0]), int64(len(b[0])))
-		if err == nil {
-			err = d.Apply(io.Discard, bytes.NewReader(b[1]), int64(len(b[1])), options(t))
-		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
+}
+
+// applyFile applies a delta to the file beside it.
+func applyFile(name string, o ApplyOptions) error {
+	delta, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	source, err := os.ReadFile(strings.TrimSuffix(name, ".delta") + ".source")
+	if err != nil {
+		return err
+	}
+	d, err := Open(bytes.NewReader(delta), int64(len(delta)))
+	if err != nil {
+		return err
+	}
+	return d.Apply(io.Discard, bytes.NewReader(source), int64(len(source)), o)
 }
 
 // put writes a delta and its source to a folder.
