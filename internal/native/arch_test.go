@@ -18,22 +18,25 @@ import (
 	"swudelta/internal/tooltest"
 )
 
-// applyNamed names folders with deltas for [TestApplyNamed].
+// applyNamed names a folder with deltas for [TestApplyNamed].
 const applyNamed = "SWUDELTA_NATIVE_DELTAS"
 
 // TestOtherArchitectures runs this package's tests as programs of other architectures, and
-// lets them apply deltas that were made here, of programs of all kinds and of a target
-// that is larger than 2 GiB.
+// lets them apply deltas that were made here, of programs of all kinds and, if
+// SWUDELTA_NATIVE_LARGE is set, of a target that is larger than 2 GiB: emulated, that
+// takes many minutes.
 func TestOtherArchitectures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	programs, large := t.TempDir(), t.TempDir()
-	makePrograms(t, programs)
-	makeLarge(t, large)
-	for _, arch := range []struct{ name, emulator, libc, loader, deltas string }{
-		{"arm", "qemu-arm-static", "/usr/arm-linux-gnueabihf", "/lib/ld-linux-armhf.so.3", programs + ":" + large},
-		{"arm64", "qemu-aarch64-static", "/usr/aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", programs},
+	dir := t.TempDir()
+	makePrograms(t, dir)
+	if os.Getenv("SWUDELTA_NATIVE_LARGE") != "" {
+		makeLarge(t, dir)
+	}
+	for _, arch := range []struct{ name, emulator, libc, loader string }{
+		{"arm", "qemu-arm-static", "/usr/arm-linux-gnueabihf", "/lib/ld-linux-armhf.so.3"},
+		{"arm64", "qemu-aarch64-static", "/usr/aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1"},
 	} {
 		t.Run(arch.name, func(t *testing.T) {
 			tooltest.Need(t, arch.emulator)
@@ -48,7 +51,7 @@ func TestOtherArchitectures(t *testing.T) {
 			}
 			run := exec.Command(arch.emulator, tests, "-test.v", "-test.short", "-test.run",
 				"^Test(Vector|ApplyNamed|RoundTrip|FarOperations|Ahead|WrongSource)$")
-			run.Env = append(os.Environ(), "QEMU_LD_PREFIX="+arch.libc, applyNamed+"="+arch.deltas)
+			run.Env = append(os.Environ(), "QEMU_LD_PREFIX="+arch.libc, applyNamed+"="+dir)
 			out, err := run.CombinedOutput()
 			if err != nil || !bytes.Contains(out, []byte("--- PASS: TestApplyNamed")) {
 				t.Errorf("%v\n%s", err, out)
@@ -59,19 +62,17 @@ func TestOtherArchitectures(t *testing.T) {
 
 // TestApplyNamed applies the deltas in a folder, which know what they make.
 func TestApplyNamed(t *testing.T) {
-	dirs := os.Getenv(applyNamed)
-	if dirs == "" {
+	dir := os.Getenv(applyNamed)
+	if dir == "" {
 		t.Skipf("%s names no folder", applyNamed)
 	}
-	for dir := range strings.SplitSeq(dirs, ":") {
-		names, err := filepath.Glob(filepath.Join(dir, "*.delta"))
-		if err != nil || len(names) == 0 {
-			t.Fatalf("no deltas in %s: %v", dir, err)
-		}
-		for _, name := range names {
-			if err := applyFile(name, options(t)); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
+	names, err := filepath.Glob(filepath.Join(dir, "*.delta"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no deltas in %s: %v", dir, err)
+	}
+	for _, name := range names {
+		if err := applyFile(name, options(t)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -152,6 +153,18 @@ func patched(old, new []byte) *scene {
 	s.in.OldSide, s.in.NewSide = old, new
 	s.sums()
 	return s
+}
+
+// A target larger than 2 GiB is made here.
+func TestLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hashes some gigabytes")
+	}
+	dir := t.TempDir()
+	makeLarge(t, dir)
+	if err := applyFile(filepath.Join(dir, "large.delta"), options(t)); err != nil {
+		t.Error(err)
+	}
 }
 
 // makeLarge makes a delta whose target is a little larger than 2 GiB, by hand, since
