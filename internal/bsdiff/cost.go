@@ -19,7 +19,7 @@ const (
 	costNever  = 1 << 40  // a byte from outside of the old side
 )
 
-// costSeek is what it takes to name a distance.
+// costSeek is the cost of the seek field of a control entry.
 func costSeek(distance int) int64 {
 	if distance < 0 {
 		distance = -distance
@@ -41,11 +41,10 @@ func log2(v uint32) int32 {
 	return logs[v>>shift-1] + int32(shift)*bit
 }
 
-// differences estimates what the bytes of the diff stream cost, from what was
-// in it lately: in code whose addresses have moved, differences of the same few
-// values come at the same few distances, for as long as the code calls the same
-// places. What counts is that the estimate is quick to follow, rather than a
-// long history or a large context.
+// differences estimates what the bytes of the diff stream cost, from the latest of them: in
+// code whose addresses have moved, the same few differences come at the same few distances
+// as long as the code calls the same functions. A short memory that follows such changes
+// estimates better than a long history or a large context.
 type differences struct {
 	// How often a byte did not differ and did, by the distances to the
 	// difference before and from that to the one before it, and what it costs.

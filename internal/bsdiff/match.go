@@ -41,7 +41,7 @@ type state struct {
 	last   uint32 // a bit for each of the last 32 bytes: it differed
 }
 
-// idle is a diagonal that is no better than a change to it.
+// idle is a diagonal whose path is not cheaper than entering it anew.
 type idle struct {
 	diag   int
 	used   int32
@@ -169,7 +169,7 @@ func (m *matcher) path() []segment {
 			b := &m.active[m.best]
 			m.follow(b, i)
 			if int(b.run)-i >= gram {
-				// What is better than this match begins before its end or not at all.
+				// A better match must begin before the end of this one.
 				search = max(search, int(b.run)-gram/2)
 			}
 			if int(b.run)-i >= m.longRun {
@@ -285,8 +285,8 @@ func (m *matcher) changeFresh(prev int32, n, to int) int64 {
 	return costSwitch + costSeek(to-from+n)
 }
 
-// jump passes over the bytes from i on that no path in question pays for, and
-// returns where it ends: at i, if there are none.
+// jump passes over the bytes from i on that cost no candidate path anything, and returns
+// where it ends: at i, if there are none.
 func (m *matcher) jump(i int) int {
 	b := &m.active[m.best]
 	if m.fresh.cost < b.cost+costExtra {
@@ -313,7 +313,7 @@ func (m *matcher) jump(i int) int {
 	return to
 }
 
-// keep makes those active states idle that f does not want.
+// keep makes those active states idle for which f is false.
 func (m *matcher) keep(f func(k int, s *state) bool) {
 	best, n := m.best, 0
 	for k := range m.active {

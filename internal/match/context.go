@@ -2,17 +2,17 @@
 
 package match
 
-// MaxContext bounds the old content that literals are compressed with, in bytes: it is compressed
-// for nothing, which takes time.
+// MaxContext bounds the old content that literals are compressed behind, in bytes. The
+// compressor reads all of it, which takes time.
 const MaxContext = 24 << 20
 
-// contexts is how much old content before and behind an insertion is of use, and how
-// much of it together is worth the time, in bytes: the first of these with which all of it
-// fits. More was measured to bring nothing.
+// contexts are how much old content before and behind an insertion is taken (each), and how
+// much of it together (all), in bytes: the first of these with which all of it fits. More
+// than 8 KiB on a side was measured to bring nothing.
 var contexts = []struct{ each, all int }{{8 << 10, 4 << 20}, {4 << 10, MaxContext}, {2 << 10, MaxContext}, {512, MaxContext}}
 
-// ContextRanges returns the old content around sites, at most limit bytes of it:
-// none, if limit is negative, as where the fresh bytes alone fill the window.
+// ContextRanges returns the old content around sites, at most limit bytes of it. A negative
+// limit, where the literals alone fill the window, gives none.
 func ContextRanges(sites []Site, limit int) []Range {
 	var out []Range
 	for _, c := range contexts {

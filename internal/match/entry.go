@@ -44,9 +44,9 @@ func (t *tableBuilder) add(p piece) {
 	}
 }
 
-// copyPlaced makes target[at:at+n], which equals target[same:same+n], from
-// packs. Where the equal range is itself a repeat of an earlier one, it is no
-// place, and the piece that repeats it was recorded by repeat.
+// copyPlaced adds entries for target[at:at+n], which equals target[same:same+n], out of
+// packs. A range that is itself a repeat lies in no pack: it is followed to the range that it
+// repeats.
 func (t *tableBuilder) copyPlaced(at, n, same int) {
 	for n > 0 {
 		i, found := slices.BinarySearchFunc(t.places, same, func(p placed, v int) int {
@@ -74,7 +74,7 @@ func (t *tableBuilder) copyPlaced(at, n, same int) {
 	}
 }
 
-// position is where a place that starts at at belongs.
+// position is the index at which a place that starts at at is inserted.
 func (t *tableBuilder) position(at int) int {
 	i, _ := slices.BinarySearchFunc(t.places, at, func(p placed, v int) int { return p.Off - v })
 	return i

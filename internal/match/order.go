@@ -73,10 +73,9 @@ type arrangement struct {
 	places   []piece // where order lies in the old side (off), in the order of the target
 }
 
-// arrange returns material in the order in which the old side has it, but for what is
-// unplaced: long stretches without a known place, between others that do not
-// belong together. The material comes in groups of what does. ask asks more voters
-// about what may be unplaced.
+// arrange returns material in the order in which the old side has it. Unplaced are long
+// stretches without a known place between others that do not belong together. The material
+// comes in groups that do. ask adds votes about what may be unplaced.
 func arrange(groups [][]piece, v []votes, ask func(unresolved [][]unit)) (a arrangement) {
 	var units []unit
 	for _, group := range groups {
@@ -135,8 +134,8 @@ func arrange(groups [][]piece, v []votes, ask func(unresolved [][]unit)) (a arra
 // at least minMoved bytes between them without a known place.
 func segments(units []unit, v []votes) (found, unresolved [][]unit) {
 	done := 0 // end of what is in found or unresolved
-	// resolve deals with what nobody knows between done and to, and returns where what
-	// comes next begins.
+	// resolve divides the units from done to to, whose place is not known, between found and
+	// unresolved, and returns where the next segment begins.
 	resolve := func(to int) int {
 		s := units[done:to]
 		size := 0

@@ -127,15 +127,15 @@ func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldSh
 	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.unplaced))*l.EntryMemory, budget/2)
 	n := int(float64(load)*(1+oldShare))/budget + 1
 	if room := budget - l.PatchMemory; room > budget/2 {
-		// An old side that is not larger than a new side and the decoders would find room
-		// where these were, in the heap, which keeps it (package pamz, heap).
+		// The heap of a stock device keeps the room of a new side and its decoders, and a
+		// later old side that fits into that room stays in it (device/stock, heap).
 		n = max(n, 2*load/room+1)
 	}
 	unplaced, zeros := withoutZeros(target, a.unplaced)
 	k := &packer{
 		chooser: newChooser(old, target, d, h, l.RangeCost), unanchored: unanchored, unused: unused, budget: budget,
-		// A smaller pack has no larger old side: the device's heap keeps the room that the
-		// new side of another took.
+		// Packs are of equal size: the device keeps the room of the largest new side, so a
+		// smaller pack could not have a larger old side.
 		size: load/n + 1,
 	}
 	for _, p := range unplaced {
@@ -164,8 +164,8 @@ type packer struct {
 	size       int     // load of a pack
 }
 
-// pack makes packs of material in some order, and of what is unplaced. worth is about how many
-// bytes of the delta they save.
+// pack makes packs of material in some order, and of unplaced material. worth estimates how
+// many bytes of the delta they save.
 func (k *packer) pack(order, unplaced []piece) (packs []*pack, worth int) {
 	add := func(p *pack, served int) {
 		worth += k.worth(p, served)
@@ -185,8 +185,8 @@ func (k *packer) pack(order, unplaced []piece) (packs []*pack, worth int) {
 	if len(packs) == 1 {
 		return packs, worth
 	}
-	// Nor has a pack a smaller old side: that would find room in the heap, which keeps it
-	// (package pamz, heap).
+	// Old sides are filled up to equal size: a smaller one would be put into room that the
+	// heap of a stock device kept, and stay there (device/stock, heap).
 	for _, p := range packs {
 		p.filler = append(p.filler, widen(p.ranges, k.budget-max(p.load, k.size)-p.oldSize(), len(k.old.data))...)
 		slices.SortFunc(p.filler, func(a, b Range) int { return a.Off - b.Off })
@@ -194,7 +194,7 @@ func (k *packer) pack(order, unplaced []piece) (packs []*pack, worth int) {
 	return packs, worth
 }
 
-// worth is about how many bytes of the delta a pack saves that serves that many anchors.
+// worth estimates how many bytes of the delta a pack saves that serves that many anchors.
 func (k *packer) worth(p *pack, served int) int {
 	from, to := 0, 0
 	for _, m := range p.material {
@@ -203,7 +203,7 @@ func (k *packer) worth(p *pack, served int) int {
 	for _, r := range p.ranges {
 		from += overlap(k.unused, r)
 	}
-	// What is unplaced comes from what is unused, as far as anyone can tell.
+	// Unplaced material is assumed to come from unused ranges.
 	found := to / unplacedPerByte * (from >> 10) / (Total(k.unused)>>10 + 1)
 	return served*hitWorth + found - (len(p.ranges)+len(p.material))*seamCost
 }
@@ -283,10 +283,10 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 	return out
 }
 
-// survey looks for the anchors of material in the old side. It returns the
-// stretches that have none in common with it, in the order of the target: most of
-// what they hold will be fresh. The others vote for where each unit of the target
-// comes from; unused is what the old side has that nothing comes from, but for zeros.
+// survey looks for the anchors of material in the old side. It returns the stretches that
+// have none in common with it, in the order of the target, which will mostly be literals;
+// the votes of the others for where each unit of the target comes from; and the ranges of the
+// old side, without zeros, that nothing comes from.
 func survey(old *Index, target []byte, material []piece, d *division) (unanchored, unused []Range, v []votes) {
 	used := make([]bool, len(old.data)/blockSize+1)
 	use := func(s Range) {
@@ -469,8 +469,8 @@ func (c *chooser) choose(material []piece, budget int) (ranges, filler []Range, 
 		c.look(done, m.end(), anchorBits)
 	}
 	c.found = append(c.found, found{first: int32(len(c.blocks))})
-	// Content that is common everywhere would drag in blocks from everywhere. So
-	// each anchor now decides for the block that serves most of the others.
+	// Content that occurs in many blocks would select all of them. So each anchor now counts
+	// for one block only: the one that serves most other anchors.
 	for i, f := range c.found[:len(c.found)-1] {
 		best, most := int32(-1), int32(0)
 		for _, b := range c.blocks[f.first:c.found[i+1].first] {

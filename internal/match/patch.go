@@ -195,7 +195,7 @@ func insertions(p *bsdiff.Patch, ranges []Range, least int) []Site {
 			pos -= r.Len
 		}
 	}
-	const slack = 8 << 10 // a seek that stays near the place does not make another
+	const slack = 8 << 10 // a seek by less stays at the same place
 	pos := int64(0)
 	for _, c := range p.Controls {
 		pos += c.Add

@@ -11,10 +11,10 @@ const (
 	sampleEvery = 512 << 10
 	// sampleAll is the size of a new side, in bytes, up to which all of it is compared.
 	sampleAll = 16 << 20
-	// leastServed is of how many anchors in common one must be in a further candidate, and
-	// in none that was chosen before, for it to be chosen, too: each is unpacked
-	// on the device. Eight members of the same kind had one in 300 or less in common with
-	// another, two halves of an image one in 2.
+	// leastServed: a further candidate is chosen if at least 1/leastServed of the anchors in
+	// common are in it and in none that was chosen before. Each candidate is unpacked on
+	// the device. Members of the same kind shared 1/300 or less with another, two halves of
+	// an image 1/2: anything between separates them.
 	leastServed = 64
 )
 

@@ -69,9 +69,9 @@ type Options struct {
 	Note func(string)
 }
 
-// leastRun is the length, in bytes, down to which runs of the old side become entries of
-// their own for want of temporary space on the device. Inside a pack they cost about as many
-// bytes, plus device memory, temporary space and encoding time.
+// leastRun is the length, in bytes, of the shortest runs of the old side that become entries
+// of their own, where temporary space of the device is tight. Inside a pack such a run costs
+// about as many bytes, plus memory and temporary space of the device, and encoding time.
 const leastRun = 4 << 10
 
 // packShare is the part of Memory that both sides of a pack take, at most: matching
