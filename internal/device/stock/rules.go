@@ -124,9 +124,15 @@ func (r *rules) unstated(c *stocklib.Checker, it *pamz.Item, p stocklib.Place) {
 	}
 }
 
+// shaped reports whether the item has a recipe with the parameters that it must have.
+// What an item refers to is looked at here before its own turn to be checked comes.
+func shaped(it *pamz.Item) bool { return it.Recipe != nil && it.Recipe.CheckShape() == nil }
+
 // random reports whether the library can read the item at random.
 func random(it *pamz.Item) bool {
 	switch r := it.Recipe; {
+	case !shaped(it):
+		return true
 	case r.Op.Decompresses():
 		return false
 	case r.FromTarget():
@@ -144,6 +150,8 @@ func random(it *pamz.Item) bool {
 // fromFile reports whether reading the item reads the delta file.
 func fromFile(it *pamz.Item) bool {
 	switch r := it.Recipe; {
+	case !shaped(it):
+		return false
 	case r.Op == pamz.OpInlineAsset:
 		return true
 	case r.FromTarget():
@@ -162,7 +170,7 @@ func fromFile(it *pamz.Item) bool {
 // gives other zstd frames than one piece does.
 func inPieces(c *stocklib.Checker, d *pamz.Diff, it *pamz.Item) bool {
 	switch r := it.Recipe; {
-	case r == nil:
+	case !shaped(it):
 		return false
 	case r.Op == pamz.OpConcatenation:
 		return len(r.Params) > 1 || len(r.Params) == 1 && inPieces(c, d, r.Params[0].Item)
