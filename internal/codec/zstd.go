@@ -98,8 +98,8 @@ var zstds libraries[Zstd]
 
 // OpenZstd loads the libzstd that writes the device's bytes at level 3: o.File;
 // else libzstd.so.VERSION of that version, or of another with the same bytes,
-// in packageFolder or in the folder swudelta of the user's cache, where
-// scripts/get-libzstd leaves it; else the system's libzstd.so.1, if its bytes
+// in packageFolder, in ../lib/swudelta from the program, or in the folder swudelta
+// of the user's cache, where scripts/get-libzstd leaves it; else the system's libzstd.so.1, if its bytes
 // are the device's. Where nothing fits the error is a *LibraryError. A library
 // that was built without threads is refused, for it writes other frames than
 // one with. Each library is loaded once in a process.
@@ -146,6 +146,9 @@ const packageFolder = "/usr/lib/swudelta"
 
 func zstdFolders() []string {
 	dirs := []string{packageFolder}
+	if program, err := os.Executable(); err == nil { // an archive unpacked anywhere
+		dirs = append(dirs, filepath.Join(filepath.Dir(program), "..", "lib", "swudelta"))
+	}
 	if cache, err := os.UserCacheDir(); err == nil { // HOME or XDG_CACHE_HOME is set
 		dirs = append(dirs, filepath.Join(cache, "swudelta"))
 	}
