@@ -5,10 +5,14 @@ package release
 import (
 	"bytes"
 	"crypto/md5"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,7 +104,7 @@ func newYocto(t *testing.T, settings string) *yocto {
 	if bitbake == "" {
 		t.Skip("no bitbake on PATH, and SWUDELTA_BITBAKE does not name one (it may be bin/bitbake of a checkout)")
 	}
-	tooltest.Need(t, "openssl", "tar")
+	tooltest.Need(t, "openssl")
 	y := &yocto{T: t, dir: t.TempDir(), bitbake: bitbake}
 	layer := filepath.Join(y.dir, "meta")
 	y.env = append(os.Environ(), "BBPATH="+y.dir, "BB_SKIP_NETTESTS=1", "LC_ALL=en_US.UTF-8", "HOME="+y.dir)
@@ -113,9 +117,7 @@ func newYocto(t *testing.T, settings string) *yocto {
 	if err := os.CopyFS(layer, os.DirFS("testdata/yocto")); err != nil {
 		t.Fatal(err)
 	}
-	yoctoFiles := filepath.Join(tooltest.Root(), "scripts", "yocto")
-	y.do("cp", filepath.Join(yoctoFiles, "swu-delta.bbclass"), filepath.Join(layer, "classes"))
-	y.do("cp", filepath.Join(yoctoFiles, "swudelta-native.bb"), filepath.Join(layer, "recipes"))
+	y.do("cp", filepath.Join(tooltest.Root(), "scripts/yocto/classes-recipe/swu-delta.bbclass"), filepath.Join(layer, "classes"))
 	y.do("mkdir", "-p", "hosttools", "old/1", "unpacked")
 	for _, name := range strings.Fields(hosttools) {
 		path, err := exec.LookPath(name)
@@ -127,23 +129,14 @@ func newYocto(t *testing.T, settings string) *yocto {
 		}
 	}
 
-	// The archive of the tools, as the recipe says to make it.
 	swuPack, err := exec.LookPath("swu-pack")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, from := range map[string]string{"bin": filepath.Dir(swuPack), "scripts": filepath.Join(tooltest.Root(), "scripts")} {
-		if err := os.CopyFS(filepath.Join(y.dir, "archive/swudelta", name), os.DirFS(from)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	y.do("cp", filepath.Join(tooltest.Root(), "LICENSE"), "archive/swudelta")
-	machine := strings.TrimSpace(y.do("uname", "-m"))
-	y.do("tar", "-C", "archive", "-czf", filepath.Join(layer, "recipes/files/swudelta-"+machine+".tar.gz"), "swudelta")
-
 	libzstd := strings.TrimSpace(y.do("get-libzstd", "1.5.0"))
 	y.write("conf/bblayers.conf", fmt.Sprintf("BBPATH = \"${TOPDIR}\"\nBBFILES = \"\"\nBBLAYERS = \"%s\"\n", layer))
-	y.write("conf/local.conf", fmt.Sprintf("TEST_LIBZSTD = \"%s\"\nTEST_SWU = \"${TOPDIR}/new.swu\"\nTEST_SOURCES = \"${TOPDIR}/old\"\n%s", libzstd, settings))
+	y.write("conf/local.conf", fmt.Sprintf("TEST_LIBZSTD = \"%s\"\nTEST_TOOLS = \"%s\"\nTEST_SCRIPTS = \"%s\"\nTEST_SWU = \"${TOPDIR}/new.swu\"\nTEST_SOURCES = \"${TOPDIR}/old\"\n%s",
+		libzstd, filepath.Dir(swuPack), filepath.Join(tooltest.Root(), "scripts"), settings))
 	y.do("openssl", "genrsa", "-out", "key.pem", "2048")
 	y.do("openssl", "rsa", "-in", "key.pem", "-pubout", "-out", "pub.pem")
 	y.do("mkswu", "new.swu", "1", "2", "3", "4")
@@ -153,7 +146,7 @@ func newYocto(t *testing.T, settings string) *yocto {
 	return y
 }
 
-// TestYocto runs the class and the recipe as the releases up to 5.0 (scarthgap) see
+// TestYocto runs the class as the releases up to 5.0 (scarthgap) see
 // them, which unpack into WORKDIR, and as those from 5.1 on, which have UNPACKDIR and
 // give it a value with the weakest operator.
 func TestYocto(t *testing.T) {
@@ -219,17 +212,111 @@ func testYocto(y *yocto) {
 	}
 }
 
-// TestLicense holds the checksum in the recipe against the licence.
+const recipes = "scripts/yocto/recipes-support/swudelta/"
+
+// TestLicense holds the checksum in the recipes against the licence.
 func TestLicense(t *testing.T) {
 	license, err := os.ReadFile(filepath.Join(tooltest.Root(), "LICENSE"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := os.ReadFile(filepath.Join(tooltest.Root(), "scripts/yocto/swudelta-native.bb"))
+	recipe, err := os.ReadFile(filepath.Join(tooltest.Root(), recipes+"swudelta.inc"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("md5=%x\"", md5.Sum(license)); !strings.Contains(string(recipe), want) {
 		t.Errorf("LIC_FILES_CHKSUM is not %s", want)
 	}
+}
+
+var update = flag.Bool("update", false, "write "+recipes+"swudelta-go-mods.inc anew")
+
+// TestYoctoModules holds the modules that the recipes fetch against go.sum and against
+// those that the tools and the library are made of, in both directions.
+func TestYoctoModules(t *testing.T) {
+	want := goModules(t)
+	path := filepath.Join(tooltest.Root(), recipes+"swudelta-go-mods.inc")
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what go.sum says: go test ./test/release -run TestYoctoModules -update\ngot\n%s\nwant\n%s", path, got, want)
+	}
+}
+
+// goModules returns the text of the file.
+func goModules(t *testing.T) string {
+	t.Helper()
+	run := func(args ...string) string {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = tooltest.Root()
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %q: %v", args, err)
+		}
+		return string(out)
+	}
+	modules := strings.Fields(run("list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}}{{end}}{{end}}", "./cmd/...", "./lib/..."))
+	slices.Sort(modules)
+	cache := strings.TrimSpace(run("env", "GOMODCACHE"))
+	var uris, texts strings.Builder
+	licenses := []string{"MIT"} // of the project itself
+	for d := json.NewDecoder(strings.NewReader(run(append([]string{"mod", "download", "-json"}, slices.Compact(modules)...)...))); d.More(); {
+		var m struct{ Path, Version, Zip, Dir string }
+		if err := d.Decode(&m); err != nil {
+			t.Fatal(err)
+		}
+		zip, err := os.ReadFile(m.Zip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&uris, "    gomod://%s;version=%s;sha256sum=%x \\\n", m.Path, m.Version, sha256.Sum256(zip))
+		files, err := filepath.Glob(filepath.Join(m.Dir, "LICENSE*"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s has no licence: %v", m.Path, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&texts, "    file://pkg/mod/%s;md5=%x \\\n", strings.TrimPrefix(file, cache+"/"), md5.Sum(text))
+			licenses = append(licenses, licensesIn(string(text))...)
+		}
+	}
+	slices.Sort(licenses)
+	return fmt.Sprintf(`# Made by "go test ./test/release -run TestYoctoModules -update" from go.sum and the
+# packages that the tools and the library are made of.
+
+SRC_URI += "\
+%s"
+
+LICENSE = "%s"
+LIC_FILES_CHKSUM += "\
+%s"
+`, &uris, strings.Join(slices.Compact(licenses), " & "), &texts)
+}
+
+// licensesIn returns the SPDX identifiers of those whose words are in a text.
+func licensesIn(text string) (found []string) {
+	text = strings.Join(strings.Fields(text), " ")
+	for _, l := range []struct{ id, words string }{
+		{"Apache-2.0", "Apache License Version 2.0, January 2004"},
+		{"MIT", "Permission is hereby granted, free of charge"},
+		{"BSD-3-Clause", "Neither the name of"},
+	} {
+		if strings.Contains(text, l.words) {
+			found = append(found, l.id)
+		}
+	}
+	if len(found) == 0 && strings.Contains(text, "Redistributions in binary form must reproduce") {
+		found = []string{"BSD-2-Clause"}
+	}
+	return found
 }

@@ -16,8 +16,6 @@ python sstate_install() {
 python () {
     if d.getVar("UNPACKDIR") and d.getVar("UNPACKDIR") == d.getVar("WORKDIR"):
         bb.fatal("Using UNPACKDIR = ${WORKDIR} is not supported")
-    if d.getVar("UNPACKDIR") and d.getVar("PN") == "swudelta-native" and "${WORKDIR}" in d.getVar("S", False):
-        bb.fatal("S should be set relative to UNPACKDIR")
     for task in d.getVar("SSTATETASKS").split():
         d.appendVarFlag(task, "postfuncs", " sstate_install")
     for name in d.getVar("DEPENDS").split():

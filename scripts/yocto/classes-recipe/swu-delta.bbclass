@@ -17,8 +17,7 @@
 # recompressed and signed target, a delta from each source that gives a smaller
 # file, and the import manifest; besides, summary.tsv.
 #
-# This file belongs into classes/ (or classes-recipe/) of a layer,
-# swudelta-native.bb into its recipes. Tasks work without network.
+# doc/yocto.md has all variables, and how to set up a build. Tasks work without network.
 
 # ------------------------------------------------------------------ variables ---
 
@@ -43,13 +42,14 @@ SWU_DELTA_SIGN ?= "${@swu_delta_sign(d)}"
 SWU_DELTA_SIGN_FILES ?= "${@swu_delta_sign_files(d)}"
 
 # The device: generation of its delta processor, memory and temporary space for
-# applying a delta. Its libzstd must write the same bytes as the one here, so
-# both are to come from the same recipe.
+# applying a delta. Its libzstd must write the same bytes as the one here. 1.5.0 is that
+# of Microsoft's packages and of swudelta-device; a delta processor that was built with
+# the libzstd of the release wants "${STAGING_LIBDIR_NATIVE}/libzstd.so.1".
 SWU_DELTA_DEVICE ?= "1.0"
 SWU_DELTA_DEVICE_MEMORY ?= ""
 SWU_DELTA_DEVICE_TMP ?= ""
 SWU_DELTA_RECOMPRESS ?= ""
-SWU_DELTA_LIBZSTD ?= "${STAGING_LIBDIR_NATIVE}/libzstd.so.1"
+SWU_DELTA_LIBZSTD ?= "${STAGING_LIBDIR_NATIVE}/swudelta/libzstd.so.1.5.0"
 
 # Memory for making all deltas, and how many to make at a time. They do not
 # change what is made.
@@ -172,7 +172,7 @@ python () {
 
 inherit deploy
 
-DEPENDS += "swudelta-native zstd-native"
+DEPENDS += "swudelta-native swudelta-libzstd-native zstd-native"
 
 SWU_DELTA_DIR = "${WORKDIR}/swu-delta"
 SWU_DELTA_FULL = "${SWU_DELTA_DIR}/${SWU_DELTA_NAME}-recompressed.swu"
