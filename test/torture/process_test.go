@@ -218,7 +218,7 @@ func crashed(messages string) bool {
 func TestKilled(t *testing.T) {
 	for _, b := range benches(t) {
 		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-			n, lost, r := trials(1, 40), 0, rand.New(rand.NewPCG(seed(), 0))
+			n, lost, r := *times, 0, rand.New(rand.NewPCG(seed(), 0))
 			for range n {
 				out, tmp := t.TempDir(), t.TempDir()
 				p := b.start(t, out, tmp)
@@ -273,7 +273,7 @@ func TestDisk(t *testing.T) {
 	for _, b := range benches(t) {
 		r := rand.New(rand.NewPCG(seed(), 0))
 		for _, place := range []string{"OUT", "TMPDIR", "read-only"} {
-			n, lost := trials(1, 20), 0
+			n, lost := *times, 0
 			for range n {
 				mount := fmt.Sprintf(`mount -t tmpfs -o size=%dk none "$%s"`, 4+r.IntN(400), place)
 				if place == "read-only" {
@@ -320,7 +320,7 @@ func TestClosedPipe(t *testing.T) {
 		"swdesc --list members/sw-description", "extdump image", "bsdelta -1 v1.swu v2r.swu", "bsapply v1.swu v1-v2.diff", "bsdump v1-v2.diff",
 		"adu-manifest --check seed.json", "adu-result 0x80500000", "sdc-path --provider P v1.swu", "DiffGenTool --help",
 	} {
-		n, lost, r := trials(1, 20), 0, rand.New(rand.NewPCG(seed(), 0))
+		n, lost, r := *times, 0, rand.New(rand.NewPCG(seed(), 0))
 		for range n {
 			tmp := t.TempDir()
 			b := &bench{job: job{command: fmt.Sprintf(`bash -c '%s | head -c %d >/dev/null; exit ${PIPESTATUS[0]}'`, command, r.IntN(5000))}, dir: dir}
@@ -359,7 +359,7 @@ func TestChangingInput(t *testing.T) {
 		start := time.Now()
 		b.run(b.start(t, t.TempDir(), t.TempDir()))
 		took := time.Since(start)
-		n, lost, r := trials(3, 60), 0, rand.New(rand.NewPCG(seed(), 0))
+		n, lost, r := 3**times, 0, rand.New(rand.NewPCG(seed(), 0))
 		for range n {
 			out, tmp := t.TempDir(), t.TempDir()
 			p := b.start(t, out, tmp)
@@ -413,7 +413,7 @@ func disturb(t *testing.T, r *rand.Rand, path string, size int) {
 // it does not, and what is there at the end is what one makes.
 func TestTwoRuns(t *testing.T) {
 	for _, b := range benches(t) {
-		n, lost, r := trials(1, 20), 0, rand.New(rand.NewPCG(seed(), 0))
+		n, lost, r := *times, 0, rand.New(rand.NewPCG(seed(), 0))
 		for range n {
 			out, tmp := t.TempDir(), t.TempDir()
 			one := b.start(t, out, tmp)
@@ -456,7 +456,7 @@ func TestClock(t *testing.T) {
 		t.Log("the kernel does not allow a clock of one's own: only the times of files are others")
 	}
 	for _, b := range benches(t) {
-		n, lost := trials(1, 5), 0
+		n, lost := *times, 0
 		for i := range n {
 			date := []time.Time{time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}[i%2]
 			filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error { return os.Chtimes(path, date, date) })

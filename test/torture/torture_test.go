@@ -12,24 +12,15 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"swudelta/internal/tooltest"
 )
 
 var (
-	long    = flag.Bool("long", false, "many trials, other ones in each run; else a few, always the same")
-	first   = flag.Uint64("seed", 0, "the seed of the trials; 0: with -long the time of day")
+	times   = flag.Int("times", 1, "do so many times as many trials")
+	first   = flag.Uint64("seed", 0, "the seed of the trials; 0 is one, too")
 	results = flag.String("results", "", "append there FAULT, TRIALS and LOSSES, with tabs between, of each fault")
 )
-
-// trials returns how many to do of a kind.
-func trials(few, many int) int {
-	if *long {
-		return many
-	}
-	return few
-}
 
 // used counts the blocks of seeds that were given away.
 var used atomic.Uint64
@@ -37,11 +28,7 @@ var used atomic.Uint64
 // seed returns the first of a block of seeds that nobody else gets.
 func seed() uint64 {
 	const block = 1 << 20
-	start := *first
-	if start == 0 && *long {
-		start = uint64(time.Now().Unix()) * 4096 * block
-	}
-	return start + used.Add(1)*block
+	return *first*4096*block + used.Add(1)*block
 }
 
 // record adds to the results. A loss is a failure of the test, too.
