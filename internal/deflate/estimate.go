@@ -2,7 +2,11 @@
 
 package deflate
 
-import "bytes"
+import (
+	"bytes"
+	"maps"
+	"slices"
+)
 
 // survey is what a first look at a stream tells of its encoder.
 type survey struct {
@@ -46,45 +50,36 @@ func look(p *parser) (*survey, error) {
 	return v, nil
 }
 
-// levels are the parameters of the levels 1 to 9 of zlib and GNU gzip, as their
-// documentation and sources state them: good, lazy, nice, chain.
-var levels = [9][4]int{
-	{4, 4, 8, 4}, {4, 5, 16, 8}, {4, 6, 32, 32}, {4, 4, 16, 16}, {8, 16, 32, 32},
-	{8, 16, 128, 128}, {8, 32, 128, 256}, {32, 128, 258, 1024}, {32, 258, 258, 4096},
-}
-
 // choose returns the parameters under which the stream is predicted best.
 func (v *survey) choose(src, content []byte) (params, bool) {
-	base := params{hashBits: 15, window: maxWindow - minLookahead, tooFar: 4096, blockTokens: 1<<14 - 1}
-	base.window = maxWindow
+	window, blockTokens := maxWindow, usualTokens
 	for size := maxWindow; size >= 1<<9 && v.farthest <= size-minLookahead; size /= 2 {
-		base.window = size - minLookahead
+		window = size - minLookahead
 	}
 	most := 0
-	for n, k := range v.counts {
-		if k > most && n&(n+1) == 0 && n > 1 {
-			base.blockTokens, most = n, k
+	for _, n := range slices.Sorted(maps.Keys(v.counts)) {
+		if k := v.counts[n]; k > most && n&(n+1) == 0 && n > 1 {
+			blockTokens, most = n, k
 		}
 	}
-	if v.counts[1<<15-1] > 0 || v.truncated() {
-		base.blockTokens, base.truncate = 1<<15-1, true
+	truncate := v.counts[gzipTokens] > 0 || v.truncated()
+	if truncate {
+		blockTokens = gzipTokens
 	}
-	best, least, flushed := base, -1, false
+	// as returns a level with what is known of the blocks.
+	as := func(l params, truncate bool) params {
+		l.window, l.blockTokens, l.truncate = window, blockTokens, truncate
+		return l
+	}
+	best, least, flushed := params{}, -1, false
 	try := func(p params, f bool) {
 		n := v.misses(src, content, p, f, least)
 		if least < 0 || n < least {
 			best, least, flushed = p, n, f
 		}
 	}
-	for i := len(levels) - 1; i >= 0; i-- {
-		l := levels[i]
-		p := base
-		if p.style = lazy; i < 3 {
-			p.style = greedy
-		}
-		p.good, p.lazy, p.nice, p.chain = l[0], l[1], l[2], l[3]
-		p.truncate = p.truncate && i >= 2
-		try(p, v.empty)
+	for i := zlibLevels - 1; i >= 0; i-- {
+		try(as(allLevels[i], truncate && i >= 2), v.empty)
 	}
 	if v.empty {
 		try(best, false)
@@ -92,10 +87,11 @@ func (v *survey) choose(src, content []byte) (params, bool) {
 		p.fresh = true
 		try(p, true)
 	}
-	if best.window < maxWindow {
-		p := best
-		p.window = maxWindow - minLookahead
-		try(p, flushed)
+	if p := best; p.window < maxWindow && p.window != usualWindow {
+		p.window = usualWindow
+		if n := v.misses(src, content, p, flushed, least); n <= least {
+			best, least = p, n // the usual one takes fewer bytes to state
+		}
 	}
 	p := best
 	p.short = 5
@@ -106,29 +102,12 @@ func (v *survey) choose(src, content []byte) (params, bool) {
 		try(p, flushed)
 	}
 	if least > sampleTokens/256 {
-		for _, l := range quadLevels {
-			p := base
-			p.style, p.hashBits, p.chain, p.nice, p.tooFar = l.style, l.hashBits, l.chain, l.nice, l.tooFar
-			try(p, flushed)
+		for _, l := range allLevels[zlibLevels:] {
+			try(as(l, truncate), flushed)
 		}
 	}
 	return best, flushed
 }
-
-// quadLevels are the parameters of the levels 1 to 9 of libdeflate.
-var quadLevels = []struct {
-	style               style
-	hashBits            uint
-	chain, nice, tooFar int
-}{
-	{quadGreedy, 15, 2, 32, 0}, {quadGreedy, 16, 6, 10, 4096}, {quadGreedy, 16, 12, 14, 4096}, {quadGreedy, 16, 16, 30, 4096},
-	{quadLazy, 16, 16, 30, 8192}, {quadLazy, 16, 35, 65, 8192}, {quadLazy, 16, 100, 130, 8192},
-	{quadLazy2, 16, 300, 258, 8192}, {quadLazy2, 16, 600, 258, 8192},
-}
-
-// minLookahead is by how much the greatest distance of zlib and GNU gzip is less
-// than the window.
-const minLookahead = maxMatch + minMatch + 1
 
 // truncated reports whether blocks end where GNU gzip looks whether they should.
 func (v *survey) truncated() bool {

@@ -85,21 +85,55 @@ const maxChain = 4096
 // header codes what is true of the whole stream.
 func (s *script) header(p *params) error {
 	var plain numbers
-	field := func(v int) int { return int(s.c.number(&plain, uint64(v))) }
 	flag := func(v bool) bool { return s.c.flag(&prob{}, v) }
 	s.total = int64(s.c.number(&plain, uint64(s.total)))
 	s.size = int64(s.c.number(&plain, uint64(s.size)))
 	s.flushed = flag(s.flushed)
-	p.style = style(field(int(p.style)))
 	p.truncate = flag(p.truncate)
 	p.fresh = flag(p.fresh)
+	if preset := s.preset(p); preset != nil {
+		*p = *preset
+	} else if err := s.params(&plain, p); err != nil {
+		return err
+	}
+	if s.total < 0 {
+		return fault.Dataf("deflate script: content of %d bytes", s.total)
+	}
+	return nil
+}
+
+// preset codes which level of a known encoder has the parameters, and returns those of
+// the level: nil, if none has them.
+func (s *script) preset(p *params) *params {
+	const width = 5 // bits that numbers of levels have, from 1 on
+	number := 0
+	if !s.c.decoding {
+		for i := range allLevels {
+			if allLevels[i].with(p.truncate, p.fresh) == *p {
+				number = i + 1
+				break
+			}
+		}
+	}
+	number = s.c.tree(make([]prob, 1<<width), width, number)
+	if number == 0 || number > len(allLevels) {
+		return nil
+	}
+	preset := allLevels[number-1].with(p.truncate, p.fresh)
+	return &preset
+}
+
+// params codes parameters that no level has.
+func (s *script) params(plain *numbers, p *params) error {
+	field := func(v int) int { return int(s.c.number(plain, uint64(v))) }
+	p.style = style(field(int(p.style)))
 	p.hashBits = uint(field(int(p.hashBits)))
 	for _, v := range []*int{&p.good, &p.lazy, &p.nice, &p.chain, &p.window, &p.tooFar, &p.short, &p.blockTokens} {
 		if *v = field(*v); *v > maxHeld {
 			return fault.Dataf("deflate script: a parameter of %d", *v)
 		}
 	}
-	if p.style >= styles || p.hashBits < 8 || p.hashBits > 16 || p.window > maxWindow || p.chain > maxChain || s.total < 0 {
+	if p.style >= styles || p.hashBits < 8 || p.hashBits > 16 || p.window > maxWindow || p.chain > maxChain {
 		return fault.Dataf("deflate script: parameters out of range")
 	}
 	return nil
