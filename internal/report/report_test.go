@@ -22,6 +22,7 @@ import (
 	"swudelta/internal/layout"
 	"swudelta/internal/native"
 	"swudelta/internal/pamz"
+	"swudelta/internal/pamztest"
 	"swudelta/internal/plan"
 	"swudelta/internal/tooltest"
 )
@@ -305,7 +306,7 @@ func FuzzPAMZ(f *testing.F) {
 
 // Items that are shared double what is made out of them at each step. The work is bounded.
 func TestExponential(t *testing.T) {
-	it := pamz.NewAsset([]byte("ab"))
+	it := pamztest.NewAsset([]byte("ab"))
 	for range 40 {
 		n := 2 * it.Length
 		it = pamz.NewItem(n, digest.Sum(fmt.Append(nil, n)), &pamz.Recipe{Op: pamz.OpConcatenation, Params: []pamz.Param{{Item: it}, {Item: it}}})
