@@ -44,6 +44,24 @@ func SameLZ4Bytes(a, b string, p LZ4Params) bool {
 	return between(a, first, last) && between(b, first, last)
 }
 
+// SameZstdBytes reports whether the versions a and b of libzstd are known to write the same
+// frames with those parameters. A version that nobody measured matches itself alone.
+func SameZstdBytes(a, b string, p ZstdParams) bool {
+	if a == b || p.Long || p.WindowLog != 0 {
+		return a == b
+	}
+	for _, class := range byteClasses {
+		if slices.Contains(class, a) && slices.Contains(class, b) {
+			first := CanonicalLevel
+			if class[0] == "1.5.0" { // its search from level 5 on is new, and 4 for small content
+				first = -1
+			}
+			return first <= p.Level && p.Level <= CanonicalLevel
+		}
+	}
+	return false
+}
+
 // SameLZMABytes reports whether the versions a and b of liblzma are known to write the same
 // streams. A version that nobody measured matches itself alone.
 func SameLZMABytes(a, b string) bool {

@@ -31,6 +31,25 @@ func TestSameBytes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		a, b string
+		p    ZstdParams
+		want bool
+	}{
+		{"1.4.8", "1.5.0", ZstdParams{Level: 1}, true},
+		{"1.4.8", "1.5.0", ZstdParams{Level: 5}, false},
+		{"1.5.2", "1.5.6", ZstdParams{Level: 3, Workers: true}, true},
+		{"1.5.2", "1.5.6", ZstdParams{Level: 1}, false},
+		{"1.5.2", "1.5.6", ZstdParams{Level: 4}, false},
+		{"1.5.2", "1.5.6", ZstdParams{Level: 3, Long: true}, false},
+		{"1.5.0", "1.5.2", ZstdParams{Level: 3}, false},
+		{"1.5.6", "1.5.7", ZstdParams{Level: 3}, false},
+		{"1.6.0", "1.6.0", ZstdParams{Level: 22, Long: true}, true},
+	} {
+		if SameZstdBytes(c.a, c.b, c.p) != c.want || SameZstdBytes(c.b, c.a, c.p) != c.want {
+			t.Errorf("libzstd %s and %s, %+v: want %v", c.a, c.b, c.p, c.want)
+		}
+	}
+	for _, c := range []struct {
+		a, b string
 		want bool
 	}{
 		{"5.2.5", "5.8.3", true}, {"5.4.1", "5.6.0", true}, {"5.2.4", "5.4.1", false}, {"5.8.4", "5.4.1", false},

@@ -81,7 +81,7 @@ func (z zstd) library(libs *Libraries) (string, error) {
 
 func (z zstd) sameBytes(a, b string, params []byte) bool {
 	p, err := z.parse(params)
-	return err == nil && codec.SameBytes(a, b, p.Level)
+	return err == nil && codec.SameZstdBytes(a, b, p)
 }
 
 // zstdLevels are the levels that are tried, the commonest first. Those from 20 on have windows of their own.
