@@ -42,7 +42,7 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, 
 		}
 		text = w.text
 	}
-	if opt.Effort != Quick {
+	if opt.Effort.sorts() {
 		w.sa = suffix.Array(w.sa, text)
 	}
 	m := w.matcher(text, w.sa, old, new, opt)
@@ -53,17 +53,20 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, 
 // matcher returns one with the indexes of a text, whose suffix array is sa, if the effort
 // needs one.
 func (w *Workspace) matcher(text []byte, sa []int32, old, new []byte, opt Options) *matcher {
-	w.ends = cleared(w.ends, len(text)/64+1)
-	for k, stride := range strides {
-		w.steps[k].fill(text, stride, w.ends)
+	m := newMatcher(old, new, opt)
+	if opt.Effort != Quickest {
+		w.ends = cleared(w.ends, len(text)/64+1)
+		for k, stride := range strides {
+			w.steps[k].fill(text, stride, w.ends)
+		}
+		m.steps = w.steps[:]
 	}
-	m := newMatcher(&w.steps, old, new, opt)
-	if opt.Effort == Quick {
-		w.grams.fill(text)
-		m.hashed, m.filter = &w.grams, &w.grams.filter
-	} else {
+	if opt.Effort.sorts() {
 		w.index.fill(text, sa)
 		m.sorted, m.filter = &w.index, &w.index.filter
+	} else {
+		w.grams.fill(text)
+		m.hashed, m.filter = &w.grams, &w.grams.filter
 	}
 	return m
 }

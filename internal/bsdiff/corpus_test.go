@@ -54,7 +54,7 @@ func BenchmarkDiff(b *testing.B) {
 	for _, c := range []struct {
 		name   string
 		effort Effort
-	}{{"quick", Quick}, {"fast", Fast}, {"default", Default}, {"thorough", Thorough}} {
+	}{{"quickest", Quickest}, {"quick", Quick}, {"fast", Fast}, {"default", Default}, {"thorough", Thorough}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(new)))
 			for b.Loop() {

@@ -27,13 +27,18 @@ const (
 	Thorough
 	// Quick needs no suffix array: of matches it finds one that is long, and one that is near.
 	Quick
+	// Quickest has no index of steps either: tables of moved addresses cost more.
+	Quickest
 )
+
+// sorts reports whether a suffix array is needed.
+func (e Effort) sorts() bool { return e != Quick && e != Quickest }
 
 // longRun is the length of matches from which on nothing else is looked for, in
 // bytes.
 func (e Effort) longRun() int {
 	switch e {
-	case Fast, Quick:
+	case Fast, Quick, Quickest:
 		return 16
 	case Thorough:
 		return 32

@@ -22,6 +22,7 @@ func TestQuickRandom(t *testing.T) {
 		old := randomBytes(rnd, rnd.Intn(3000), k)
 		new := edited(rnd, old, k)
 		check(t, w.Diff(old, new, nil, nil, Options{Effort: Quick}), old, new)
+		check(t, w.Diff(old, new, nil, nil, Options{Effort: Quickest}), old, new)
 	}
 	for _, c := range []struct{ old, new string }{
 		{"", ""}, {"", "x"}, {"x", ""}, {"", "longer than a match"}, {"longer than a match", "a match"},

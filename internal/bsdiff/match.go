@@ -92,10 +92,10 @@ type finder struct {
 	hashed   *grams
 	filter   *filter
 	old, new []byte
-	parts    []part // of old, that the index has; nil: all of it
-	copies   []Copy // that are still to come
-	longRun  int    // matches from which on nothing else is looked for, in bytes
-	steps    *[len(strides)]steps
+	parts    []part  // of old, that the index has; nil: all of it
+	copies   []Copy  // that are still to come
+	longRun  int     // matches from which on nothing else is looked for, in bytes
+	steps    []steps // by stride; none: they are not looked for
 	// Which of the 64 strings from hasFrom on may be in the old side.
 	has     uint64
 	hasFrom int
@@ -128,9 +128,9 @@ type matcher struct {
 // reportEvery is how many bytes of the new side go by between two reports of progress.
 const reportEvery = 64 << 10
 
-func newMatcher(tables *[len(strides)]steps, old, new []byte, opt Options) *matcher {
+func newMatcher(old, new []byte, opt Options) *matcher {
 	m := &matcher{
-		finder:   finder{steps: tables, old: old, new: new, longRun: opt.Effort.longRun(), hasFrom: -64, endsFrom: -64},
+		finder:   finder{old: old, new: new, longRun: opt.Effort.longRun(), hasFrom: -64, endsFrom: -64},
 		paths:    paths{fresh: state{prev: none, id: none, at: -history}, lastFresh: none},
 		diffs:    newDifferences(),
 		literals: newLiterals(),
