@@ -156,7 +156,29 @@ func (o *Options) analyse(trees []*tree, known sums) error {
 		}()
 	}
 	wait.Wait()
+	if o.Libraries != nil && o.Libraries.Memory > 0 {
+		for _, t := range trees {
+			fit(t.members, o.Libraries.Memory)
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// fit leaves members as they are stored whose closing takes more memory than is left, in bytes, while
+// those around them are closed.
+func fit(list []*member.Member, left int64) {
+	for _, m := range list {
+		if !m.Closed {
+			continue
+		}
+		f, _ := member.Lookup(m.Number)
+		n, err := f.CloseMemory(m.CloseParams)
+		if err != nil || n > left {
+			m.Closed, m.Reason = false, fmt.Sprintf("closing takes %d MiB, %d are left", n>>20, left>>20)
+			continue
+		}
+		fit(m.Members, left-n)
+	}
 }
 
 // builder puts the Data of a view together.

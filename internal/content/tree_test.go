@@ -221,3 +221,27 @@ func FuzzTrees(f *testing.F) {
 		}
 	})
 }
+
+// What members in members take to close is taken at the same time.
+func TestFit(t *testing.T) {
+	inner := &member.Member{Number: member.Gzip, Closed: true}
+	outer := &member.Member{Number: member.Gzip, Closed: true, Members: []*member.Member{inner}}
+	f, _ := member.Lookup(member.Gzip)
+	each, err := f.CloseMemory(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		left         int64
+		outer, inner bool
+	}{{2 * each, true, true}, {2*each - 1, true, false}, {each, true, false}, {each - 1, false, false}} {
+		inner.Closed, outer.Closed = true, true
+		fit([]*member.Member{outer}, c.left)
+		if outer.Closed != c.outer || outer.Closed && inner.Closed != c.inner {
+			t.Errorf("%d bytes: outer %v, inner %v; want %v, %v", c.left, outer.Closed, inner.Closed, c.outer, c.inner)
+		}
+		if !outer.Closed && outer.Reason == "" {
+			t.Error("no reason")
+		}
+	}
+}
