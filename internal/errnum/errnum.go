@@ -63,6 +63,7 @@ const (
 	SelfReferential   = 33001
 	Newer             = 60000 // ours: a delta for a newer version
 	Library           = 60001 // ours: a library that closes members is missing, or writes other bytes
+	Closing           = 60002 // ours: a member cannot be closed as the delta states
 )
 
 // NoZstd numbers the reason why there is no libzstd to compress with.

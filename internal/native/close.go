@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/member"
 )
@@ -75,10 +76,15 @@ func (a *applier) closed(w io.Writer, s *Segment) error {
 	if err == nil && c.left > 0 {
 		err = fault.Dataf("closing makes %d bytes fewer than stated%s", c.left, otherLibrary)
 	}
-	if err != nil {
-		return fmt.Errorf("%v: %w", s.Format, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("%v: %w", s.Format, err)
+	var numbered *errnum.Error
+	if fault.IsData(err) && !errors.As(err, &numbered) {
+		err = errnum.New(errnum.Closing, err)
+	}
+	return err
 }
 
 // errStopped is what a pipe says whose reader has ended.

@@ -273,7 +273,7 @@ func TestClosingFails(t *testing.T) {
 		want   string
 	}{
 		"nothing":    {func(*Segment) {}, ""},
-		"too short":  {func(s *Segment) { s.Length-- }, "more bytes than stated"},
+		"too short":  {func(s *Segment) { s.Length-- }, "error 60002"},
 		"too long":   {func(s *Segment) { s.Length++ }, "1 bytes fewer than stated"},
 		"no library": {func(s *Segment) { s.Format, s.Params = member.Zstd, []byte{1, 5, 0, 3, 0, 3, 0} }, "no libzstd"},
 		"content left": {func(s *Segment) {

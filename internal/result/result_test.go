@@ -238,7 +238,7 @@ func TestTables(t *testing.T) {
 			style(e.Name, e.Text, e.Advice)
 		}
 	}
-	if n != 141 {
+	if n != 142 {
 		t.Errorf("got %d codes of the delta processor", n)
 	}
 }
