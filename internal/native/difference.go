@@ -162,14 +162,14 @@ func (m *differences) differs(c *mix.Coder, s *site, new byte) bool {
 
 // value codes the difference of a byte that differs, and returns the byte. It guesses the
 // one at the same place of the last run of differences, and mixes the differences
-// before, which of the last bytes differed, and the predicted byte and the one
-// before it.
+// before, which of the last bytes differed, and the predicted byte and its
+// neighbours.
 func (m *differences) value(c *mix.Coder, s *site, new byte) byte {
 	place := min(m.run, 7)
 	turn := min(place, 3)
 	last := uint32(m.last[0])
 	hashes := [mix.Contexts]uint32{
-		hash(s.here|last<<8, s.mark),
+		hash(s.here|s.behind<<8, s.mark),
 		hash(m.past&255, s.mark|1<<8),
 		hash(s.here|s.before<<8, uint32(turn)|2<<8),
 		hash(last|uint32(m.last[1])<<8|uint32(m.last[2])<<16, uint32(min(m.distance, 15))|3<<8),

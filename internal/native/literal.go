@@ -25,9 +25,10 @@ const (
 //     text, code and tables of all kinds;
 //   - the same behind the two bytes before the last one, for records whose fields
 //     change in between;
-//   - the same with the old byte that a copy would give here which went on after its
-//     end: mostly one that was changed into the new one;
-//   - what followed when the last six or so bytes came before, and how long the repetition is.
+//   - the same behind the byte four before, at each of four places, for tables;
+//   - what followed when the last six or so bytes came before, and how long the repetition
+//     is; without one, the old byte that a copy would give here which went on after its
+//     end: often it was changed into the new one, or stayed.
 //
 // A byte in a long repetition takes one bit, which says that it goes on; so
 // the time that it takes is an eighth of the others'.
@@ -43,6 +44,7 @@ type literals struct {
 	at     uint32   // position of the next byte
 	match  uint32   // position of the byte that the repetition foretells
 	length int      // of the repetition, up to maxMatch; 0: there is none
+	kept   int      // how often in a row the old byte came, up to less than leastMatch
 	goesOn [256]mix.Prob
 }
 
@@ -84,19 +86,24 @@ func (m *literals) code(c *mix.Coder, b, old byte) byte {
 	}
 	last := uint32(m.last)
 	hashes := [mix.Contexts]uint32{
-		mix.Hash(1, uint32(old)),
+		mix.Hash(1, last&0xff000000|m.at&3),
 		mix.Hash(2, last&0xff),
 		mix.Hash(3, last&0xffff),
 		mix.Hash(4, last&0xffff00),
 	}
-	situation := 0
+	g, situation := guess{expected, min(m.length, maxSure)}, 1
 	switch {
 	case m.length >= longMatch-8:
 		situation = 2
-	case m.length > 0:
-		situation = 1
+	case m.length == 0:
+		g, situation = guess{int(old), m.kept}, 0
 	}
-	b = m.bytes.code(c, b, &hashes, guess{expected, min(m.length, maxSure)}, situation)
+	b = m.bytes.code(c, b, &hashes, g, situation)
+	if b == old {
+		m.kept = min(m.kept+1, leastMatch-1)
+	} else {
+		m.kept = 0
+	}
 	m.push(b, int(b) == expected)
 	return b
 }
