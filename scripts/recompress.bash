@@ -6,7 +6,7 @@
 # that of its entries in $work/target.entries; the new one comes to be in
 # $work/new and $work/new.list.
 #
-# From them it wants: run TOOL ARG..., say, warn and die as they understand them;
+# From them it wants: wrong_usage MESSAGE [HINT]; run TOOL ARG..., say, warn and die as they understand them;
 # messages NAME, which passes on what $work/messages has; zstd_options; common, the
 # flags of every tool; and cert, which the new signature is verified with.
 # shellcheck disable=SC2154
@@ -16,6 +16,30 @@ digest() {
   local line
   line=$(sha256sum <"$1")
   printf '%s' "${line%% *}"
+}
+
+# form_of DEVICE: how images are stored for it: zstd, gzip, or kept (as they are).
+form_of() {
+  local name form names=''
+  while read -r name form; do
+    [ "$name" != "$1" ] || {
+      printf %s "$form"
+      return
+    }
+    names+="${names:+, }$name"
+  done < <(zrecompress --devices)
+  wrong_usage "--device \"$1\": want one of $names"
+}
+
+# recompress_to WANTED FORM FORCE: the --to of zrecompress, for what --recompress says and
+# the form of the device; kept where images stay as they are.
+recompress_to() {
+  local to=${1:-$2}
+  [ "$to" != none ] || to=plain
+  [ "$to/$2" != gzip/zstd ] || [ -n "$3" ] ||
+    wrong_usage '--recompress gzip: devices of profile 1.0 cannot compress gzip again, and the delta would be about as large as the images' \
+      'leave it out, or take none; --force does it nevertheless'
+  printf %s "$to"
 }
 
 declare -A compressed=() renamed=() unreadable=()

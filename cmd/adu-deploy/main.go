@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"swudelta/internal/deploy"
 	"swudelta/internal/fault"
@@ -77,9 +78,12 @@ again. From 1.3 on curl is the downloader. Devices with two copies of the system
 What lies in the sandbox and has the right hash is not fetched again. With --run-script the
 update's script installs, called as microsoft/swupdate:2 calls it; without, swupdate does.
 
-A delta is applied by what libadudiffapi.so is made of, or by PROGRAM of --processor,
-which is called with SOURCE, DELTA and TARGET. An error of it has component 0A and its
-own number, as in 90A07539 for 30009.`,
+A delta is applied by what this project's libadudiffapi.so is made of. With --device 1.0
+or 3.0 a delta that the stock library of that generation does not read is refused first,
+as it does it: a native delta with 90A07530 (30000), one for the other generation with
+90A07531 or 90A07533. adu-probe says what a machine's library is. PROGRAM of --processor
+is called with SOURCE, DELTA and TARGET in place of all that. An error has component 0A
+and the number of the delta processor, as in 90A07539 for 30009.`,
 	Example: `
 # adu-deploy --files upload upload/Contoso.Gateway.2.0.0.importmanifest.json -- \
     -k /adukey/cert.pem -e stable,copy2 -H board:1.0
@@ -97,6 +101,7 @@ own number, as in 90A07539 for 30009.`,
 		&tool.String{Name: "downloader", Arg: "curl|do", Help: "its downloader: curl, or Delivery Optimization (default: the agent's)"},
 		&tool.Bool{Name: "reboot", Help: "the device reboots before the update is complete"},
 		&tool.Bool{Name: "run-script", Help: "have the update's script install, in place of swupdate"},
+		&tool.String{Name: "device", Arg: strings.Join(deploy.Libraries, "|"), Value: deploy.Libraries[0], Help: "the delta processor that the device has"},
 		&tool.String{Name: "processor", Arg: "PROGRAM", Help: "have PROGRAM apply deltas"},
 		&tool.String{Name: "handler-error", Arg: "CODE", Help: "have the delta handler fail with CODE before it looks at a delta"},
 	},
@@ -161,7 +166,7 @@ func run(c *tool.Context) error {
 func options(c *tool.Context) (deploy.Options, error) {
 	o := deploy.Options{
 		Files: c.String("files"), Base: c.String("base"), Sandbox: c.String("sandbox"), Downloader: c.String("downloader"),
-		Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Processor: c.String("processor"), Installer: installer,
+		Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Library: c.String("device"), Processor: c.String("processor"), Installer: installer,
 		Stderr: c.Stderr(), Verbosef: c.Verbosef, Warnf: c.Warnf, WriteFile: c.WriteFile, Start: c.StartWithUs,
 	}
 	var err error
@@ -174,6 +179,9 @@ func options(c *tool.Context) (deploy.Options, error) {
 	case deploy.Curl, deploy.Optimization:
 	default:
 		return o, tool.Usagef("--downloader: got %q, want %s or %s", o.Downloader, deploy.Curl, deploy.Optimization)
+	}
+	if !slices.Contains(deploy.Libraries, o.Library) {
+		return o, tool.Usagef("--device: got %q, want %s", o.Library, strings.Join(deploy.Libraries, ", "))
 	}
 	if s := c.String("handler-error"); s != "" {
 		n, err := strconv.ParseUint(s, 16, 32)

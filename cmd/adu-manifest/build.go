@@ -10,6 +10,7 @@ import (
 
 	"swudelta/internal/digest"
 	"swudelta/internal/manifest"
+	"swudelta/internal/native"
 	"swudelta/internal/pamz"
 	"swudelta/internal/progress"
 	"swudelta/internal/tool"
@@ -85,15 +86,33 @@ func load(c *tool.Context, path string) (manifest.Payload, error) {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	c.Verbosef("%s: %d bytes, sha256 %s", path, p.Size, p.SHA256)
-	var magic [4]byte
-	if n, _ := f.ReadAt(magic[:], 0); n < len(magic) || string(magic[:]) != "PAMZ" {
-		return p, nil
-	}
-	diff, err := pamz.Decode(f, f.Size())
-	if err != nil {
+	if p.Delta, err = delta(f, f.Size()); err != nil {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
-	p.Delta = &manifest.Delta{Source: diff.SourceSHA256, Target: diff.TargetSHA256}
+	if p.Delta == nil {
+		return p, nil
+	}
 	c.Verbosef("%s: a delta from sha256 %s to %s", path, p.Delta.Source, p.Delta.Target)
 	return p, nil
+}
+
+// delta reads what a delta says of itself, in any format; nil if the file is none.
+func delta(r io.ReaderAt, size int64) (*manifest.Delta, error) {
+	if native.IsDelta(r) {
+		d, err := native.Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return &manifest.Delta{Source: d.SourceSHA256, Target: d.TargetSHA256, Form: "native"}, nil
+	}
+	var magic [4]byte
+	if n, _ := r.ReadAt(magic[:], 0); n < len(magic) || string(magic[:]) != "PAMZ" {
+		return nil, nil
+	}
+	d, err := pamz.Decode(r, size)
+	if err != nil {
+		return nil, err
+	}
+	form := fmt.Sprintf("version %d, %v", d.Version, d.Order)
+	return &manifest.Delta{Source: d.SourceSHA256, Target: d.TargetSHA256, Form: form}, nil
 }

@@ -19,8 +19,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
+	"swudelta/internal/codec"
+	"swudelta/internal/device/devices"
 	"swudelta/internal/fault"
 	"swudelta/internal/release"
 	"swudelta/internal/tool"
@@ -56,7 +59,8 @@ var app = &tool.Command{
 DIR gets what a release consists of:
 
   TARGET-recompressed.swu   the target as devices rebuild it, made once
-  SOURCE-to-TARGET.diff     a delta from each source SWU that gives a smaller file
+  SOURCE-to-TARGET.diff     a delta from each source SWU that gives a smaller file; where
+                            --device is repeated, SOURCE-to-TARGET.DEVICE.diff
   summary.tsv               what each delta costs and saves
   upload/                   the import manifest and the files that it names
 
@@ -64,6 +68,10 @@ NAME is what a file is called there; default: its file name without .swu. Work t
 was done in DIR from the same content with the same options and tools is not done
 again; what is damaged is. doc/scale.md: more machines, more sources. The manifest is
 made if one of its flags is given.
+
+With --device native alone TARGET is published as it is. With native and another the
+target is recompressed as the other wants it, and each source has two deltas: devices
+take the first that they can read. A stock device has fetched the native one by then.
 
 An update has at most four deltas. For more sources --devices is needed: the four
 that save most bytes, devices x (full - delta), go into the manifest.
@@ -93,7 +101,7 @@ release-deltas -o out --sign 'sign-ota' --provider Contoso --name Gateway --vers
 		&tool.Size{Name: "rank", Arg: "FULL", Help: "rank the sources in TABLE"},
 		&tool.String{Name: "sign", Arg: "COMMAND", Help: "sign the changed sw-description: the shell runs COMMAND with its path as last argument, and it must create PATH.sig"},
 		&tool.String{Name: "cert", Arg: "CERT", Help: "verify the new signature with this certificate or public key"},
-		&tool.String{Name: "device", Arg: "1.0|3.0", Help: "what devices run, as DiffGenTool has it"},
+		&tool.Strings{Name: "device", Arg: devices.Names("|", "|"), Help: "what devices run, as DiffGenTool has it; repeated: a delta for each, and the manifest has the native ones first"},
 		&tool.String{Name: "recompress", Arg: "zstd|gzip|none", Help: "how images are stored: zstd, gzip or none"},
 		&tool.String{Name: "libzstd", Arg: "FILE", Help: "libzstd to use"},
 		&tool.String{Name: "device-libzstd", Arg: "VERSION", Help: "libzstd of the devices"},
@@ -163,8 +171,8 @@ func options(c *tool.Context) (release.Options, error) {
 		All:        c.Bool("all"),
 		Sign:       c.String("sign"),
 		Libzstd:    c.String("libzstd"),
-		Recompress: given(c, "recompress", "device", "device-libzstd", "cert"),
-		Delta:      given(c, "device", "device-libzstd", "device-memory", "device-tmp"),
+		Recompress: given(c, "recompress", "device-libzstd", "cert"),
+		Delta:      given(c, "device-libzstd", "device-memory", "device-tmp"),
 		Manifest:   given(c, names(manifestFlags)...),
 		KeepTime:   !c.IsSet("created"),
 		Memory:     c.Size("memory"),
@@ -183,6 +191,9 @@ func options(c *tool.Context) (release.Options, error) {
 		return o, usage("--cert goes with --sign")
 	case o.AsIs && o.Sign != "":
 		return o, usage("--sign: with --as-is nothing is signed")
+	}
+	if err := kinds(c, &o); err != nil {
+		return o, err
 	}
 	paths := map[string]string{}
 	for i, operand := range c.Args() {
@@ -211,8 +222,12 @@ func options(c *tool.Context) (release.Options, error) {
 	if full := o.FullPath(); !o.AsIs && sameFile(full, o.Target.Path) {
 		return o, usage("%s is the input: --as-is says that it is recompressed already", full)
 	}
-	if len(o.Manifest) > 0 && !o.DeltasOnly && len(o.Sources) > release.MaxDeltas && !c.IsSet("devices") {
-		return o, usage("%d sources, and an update has at most four deltas: --devices TABLE says which serve most devices", len(o.Sources))
+	if len(o.Manifest) > 0 && !o.DeltasOnly && len(o.Sources)*len(o.Devices) > release.MaxDeltas && !c.IsSet("devices") {
+		of := ""
+		if len(o.Devices) > 1 {
+			of = fmt.Sprintf(" for %d kinds of devices", len(o.Devices))
+		}
+		return o, usage("%d sources%s, and an update has at most four deltas: --devices TABLE says which serve most devices", len(o.Sources), of)
 	}
 	if path := c.String("devices"); path != "" {
 		rows, err := readTable(c, path)
@@ -224,6 +239,44 @@ func options(c *tool.Context) (release.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// kinds reads --device: which kinds of devices get deltas, the native one first, and with
+// it how the target stores images, which is one way for all.
+func kinds(c *tool.Context, o *release.Options) error {
+	values := c.Values("device")
+	if len(values) == 0 {
+		values = []string{devices.All[0].Name}
+	}
+	var stock *devices.Kind
+	for i, name := range values {
+		kind, err := devices.Parse(name)
+		switch {
+		case err != nil:
+			return usage("--device %v", err)
+		case slices.Contains(values[:i], name):
+			return usage("--device %s is given twice", name)
+		case kind.Form == codec.KindPlain:
+			o.Devices = slices.Insert(o.Devices, 0, name)
+			continue
+		case stock != nil && stock.Form != kind.Form && c.String("recompress") != "none":
+			return tool.Hint(usage("--device %s and %s: they compress images in different ways, and an update has one target", stock.Name, name),
+				"with --recompress none both can be served, or make two updates")
+		}
+		stock = kind
+		o.Devices = append(o.Devices, name)
+	}
+	switch {
+	case stock != nil:
+		o.Recompress = append(o.Recompress, "--device", stock.Name)
+	case c.IsSet("recompress"):
+		o.Recompress = append(o.Recompress, "--device", o.Devices[0])
+	case o.Sign != "":
+		return usage("--sign: native devices take the target as it is, with its signature")
+	default:
+		o.AsIs = true
+	}
+	return nil
 }
 
 func sameFile(a, b string) bool {

@@ -138,6 +138,8 @@ type Options struct {
 	// place of swupdate itself.
 	RunScript bool
 	Installer []string // options for swupdate or the script
+	// Library is the delta processor of the device, one of Libraries.
+	Library string
 	// Processor is a program that applies deltas, called with source, delta and
 	// target. "" is what libadudiffapi.so does.
 	Processor string

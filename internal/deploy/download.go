@@ -210,6 +210,9 @@ func (d *deployment) apply(source, diff, target string) error {
 	if d.Processor != "" {
 		return d.process(source, diff, target)
 	}
+	if err := d.readable(diff); err != nil {
+		return err
+	}
 	var s diffapi.Session
 	n := s.Apply(source, diff, target)
 	if n == 0 {
@@ -219,8 +222,9 @@ func (d *deployment) apply(source, diff, target string) error {
 	return failf(codeProcessor|Code(e.Code)&0xFFFFF, "%s cannot be applied: %s", filepath.Base(diff), e.Text)
 }
 
-// processorNumber finds the number of an error in the output of bsapply.
-var processorNumber = regexp.MustCompile(`\(error ([0-9]{1,6})\)`)
+// processorNumber finds the number of an error in the output of bsapply, and of the
+// reference's applydiff.
+var processorNumber = regexp.MustCompile(`\((?:error )?([0-9]{1,6})\)`)
 
 // process applies a delta with a program.
 func (d *deployment) process(source, diff, target string) error {

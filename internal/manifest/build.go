@@ -25,8 +25,11 @@ type Payload struct {
 	Delta  *Delta // what its header says, if it is a delta
 }
 
-// Delta is what a delta's header says of both ends.
-type Delta struct{ Source, Target digest.SHA256 }
+// Delta is what a delta's header says. Deltas of one form are read by the same devices.
+type Delta struct {
+	Source, Target digest.SHA256
+	Form           string
+}
 
 // Update describes an update of one SWU. Its JSON form is what --config of
 // adu-manifest reads.
@@ -197,6 +200,7 @@ func (u *Update) Build(created time.Time, load func(path string) (Payload, error
 	if u.Seed || len(u.Deltas) > 0 {
 		m.Files[0].DownloadHandler = &DownloadHandler{DeltaHandler}
 	}
+	seen := map[Delta]string{}
 	for _, path := range u.Deltas {
 		p, err := b.file(path)
 		if err != nil {
@@ -205,6 +209,10 @@ func (u *Update) Build(created time.Time, load func(path string) (Payload, error
 		if err := fits(p, target); err != nil {
 			return nil, nil, err
 		}
+		if other, ok := seen[*p.Delta]; ok {
+			return nil, nil, badf("%s: %s starts from the same file, and the same devices read it", p.Path, other)
+		}
+		seen[*p.Delta] = p.Path
 		related := u.base(p)
 		related.Properties = append(Object{
 			Property(SourceAlgorithm, sha256Name), Property(SourceHash, p.Delta.Source.Base64()),
@@ -287,7 +295,7 @@ func (u *Update) step(target string) Step {
 func fits(p, target Payload) error {
 	switch {
 	case p.Delta == nil:
-		return fault.Dataf("%s: not a delta (PAMZ)", p.Path)
+		return fault.Dataf("%s: not a delta", p.Path)
 	case p.Delta.Target != target.SHA256:
 		return fault.Dataf("%s: makes a file with sha256 %s, but %s has %s", p.Path, p.Delta.Target, target.Path, target.SHA256)
 	case p.Delta.Source == target.SHA256:

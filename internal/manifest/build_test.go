@@ -58,9 +58,9 @@ func TestBuild(t *testing.T) {
 		Payload{Name: "gw-3.0.0-recompressed.swu", Size: 104857600, SHA256: target},
 		Payload{Name: "gw-ab-update.sh", Size: 20480, SHA256: hash(t, "mE4r3ZpBq8k0sVhXn1w6TgYJfLdCu2oRaIe5xHb7Q9M=")},
 		Payload{Name: "gw-1.0.0-to-3.0.0.diff", Size: 5242880, SHA256: hash(t, "vYNEKHjUAYBGBVgjtxUmMkQHcDvzTb4xkEfrHYmZfJw="),
-			Delta: &Delta{hash(t, "fYX1PdZxmVFmbq7nqNeLFyTdmJg5Zq7XAoz2OJHQ3pU="), target}},
+			Delta: &Delta{hash(t, "fYX1PdZxmVFmbq7nqNeLFyTdmJg5Zq7XAoz2OJHQ3pU="), target, ""}},
 		Payload{Name: "gw-2.0.0-to-3.0.0.diff", Size: 2097152, SHA256: hash(t, "0pWJpr8Vb0z4cRkTqVn7xQ3kYyTeG7cJwqv5r4bE1mI="),
-			Delta: &Delta{hash(t, "Qh2hXv9f3l8W2s7m6r0kT1c4nD5pBz0uJyEoVgxAiR8="), target}},
+			Delta: &Delta{hash(t, "Qh2hXv9f3l8W2s7m6r0kT1c4nD5pBz0uJyEoVgxAiR8="), target, ""}},
 	))
 	if err != nil {
 		t.Fatal(err)
@@ -94,13 +94,13 @@ func small() (*Update, []Payload) {
 		[]Payload{
 			{Name: "t.swu", Size: 100, SHA256: target},
 			{Name: "s.sh", Size: 1, SHA256: digest.Sum([]byte("script"))},
-			{Name: "d1", Size: 50, SHA256: digest.Sum([]byte("d1")), Delta: &Delta{source, target}},
-			{Name: "d2", Size: 50, SHA256: digest.Sum([]byte("d2")), Delta: &Delta{digest.Sum([]byte("source 2")), target}},
-			{Name: "same", Size: 50, SHA256: digest.Sum([]byte("same")), Delta: &Delta{source, target}},
-			{Name: "other", Size: 50, SHA256: digest.Sum([]byte("other")), Delta: &Delta{source, digest.Sum([]byte("x"))}},
-			{Name: "large", Size: 100, SHA256: digest.Sum([]byte("large")), Delta: &Delta{source, target}},
-			{Name: "null", Size: 50, SHA256: digest.Sum([]byte("null")), Delta: &Delta{target, target}},
-			{Name: "nosource", Size: 50, SHA256: digest.Sum([]byte("nosource")), Delta: &Delta{digest.SHA256{}, target}},
+			{Name: "d1", Size: 50, SHA256: digest.Sum([]byte("d1")), Delta: &Delta{Source: source, Target: target}},
+			{Name: "d2", Size: 50, SHA256: digest.Sum([]byte("d2")), Delta: &Delta{digest.Sum([]byte("source 2")), target, ""}},
+			{Name: "same", Size: 50, SHA256: digest.Sum([]byte("same")), Delta: &Delta{Source: source, Target: target}},
+			{Name: "other", Size: 50, SHA256: digest.Sum([]byte("other")), Delta: &Delta{source, digest.Sum([]byte("x")), ""}},
+			{Name: "large", Size: 100, SHA256: digest.Sum([]byte("large")), Delta: &Delta{Source: source, Target: target}},
+			{Name: "null", Size: 50, SHA256: digest.Sum([]byte("null")), Delta: &Delta{target, target, ""}},
+			{Name: "nosource", Size: 50, SHA256: digest.Sum([]byte("nosource")), Delta: &Delta{digest.SHA256{}, target, ""}},
 			{Name: "empty", Size: 0},
 			{Name: "huge", Size: maxFileSize + 1},
 		}
@@ -214,7 +214,7 @@ func TestBuildFaults(t *testing.T) {
 		{"steps without target", func(u *Update) { u.Script, u.Steps = "", []Step{{Handler: "a/b:1", Files: []string{"s.sh"}}} }, `no step installs "t.swu"`, false},
 		{"properties of no file", func(u *Update) { u.FileProperties = map[string]Object{"x": nil} }, `"x", which is no file`, false},
 		{"target is a delta", func(u *Update) { u.Target = "d1" }, "d1: a delta, want the file that it makes", true},
-		{"delta is no delta", func(u *Update) { u.Deltas = []string{"s.sh"} }, "s.sh: not a delta (PAMZ)", true},
+		{"delta is no delta", func(u *Update) { u.Deltas = []string{"s.sh"} }, "s.sh: not a delta", true},
 		{"delta for another target", func(u *Update) { u.Deltas = []string{"other"} }, "other: makes a file with sha256 " + digest.Sum([]byte("x")).Hex(), true},
 		{"delta too large", func(u *Update) { u.Deltas = []string{"large"} }, "large: 100 bytes, not less than the 100 of t.swu", true},
 		{"source is target", func(u *Update) { u.Deltas = []string{"null"} }, "null: starts from the file that it makes", true},

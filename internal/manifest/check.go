@@ -509,7 +509,6 @@ func (c *checker) checkFile(f *node, where string, set *fileSet) int64 {
 	case len(related.items) > 0 && id != DeltaHandler && id != "":
 		c.warnf(at(at(where, "downloadHandler"), "id"), "got %q, deltas are for %q", id, DeltaHandler)
 	}
-	sources := map[string]string{}
 	for i, r := range related.items {
 		where := nth(at(where, "relatedFiles"), i)
 		if !c.wants(r, object, where) {
@@ -517,15 +516,15 @@ func (c *checker) checkFile(f *node, where string, set *fileSet) int64 {
 		}
 		c.checkBase(r, where, set, nil)
 		if id == DeltaHandler || id == "" {
-			c.checkDelta(f, r, where, sources)
+			c.checkDelta(f, r, where)
 		}
 	}
 	return sizeOf(f)
 }
 
-// checkDelta checks a related file r of file f as a delta. sources maps the
-// hashes of the sources of the deltas before it to their places.
-func (c *checker) checkDelta(f, r *node, where string, sources map[string]string) {
+// checkDelta checks a related file r of file f as a delta. Several may start from one
+// source: devices take the first that they can read.
+func (c *checker) checkDelta(f, r *node, where string) {
 	size, full := sizeOf(r), sizeOf(f)
 	own, target := f.get("hashes").get(sha256Name).str(), r.get("hashes").get(sha256Name).str()
 	if isSWU(r) && !isSWU(f) {
@@ -563,11 +562,6 @@ func (c *checker) checkDelta(f, r *node, where string, sources map[string]string
 	}
 	if s == own {
 		c.errorf(at(where, SourceHash), "the delta starts from the file that it makes")
-	}
-	if other, ok := sources[s]; ok {
-		c.errorf(at(where, SourceHash), "%s starts from the same file", other)
-	} else {
-		sources[s] = strings.TrimSuffix(where, ".properties")
 	}
 }
 

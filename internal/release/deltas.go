@@ -19,21 +19,39 @@ import (
 	"swudelta/internal/progress"
 )
 
-// step is the delta from one source, and what became of it.
+// step is the delta from one source for one kind of device, and what became of it.
 type step struct {
 	source  File
+	device  string
 	devices int64
 	skipped bool // it cannot be among the best: nothing was done
 	record
 	err error // why there is no record
 }
 
-func (r *run) stem(source File) string { return source.Name + "-to-" + r.Target.Name }
+// stem is what a step's files are called. Where there are deltas for several kinds of
+// devices, the kind is part of it.
+func (r *run) stem(s *step) string {
+	stem := s.source.Name + "-to-" + r.Target.Name
+	if len(r.Devices) > 1 {
+		stem += "." + s.device
+	}
+	return stem
+}
 
-func (r *run) deltaPath(source File) string { return filepath.Join(r.Dir, r.stem(source)+".diff") }
+// name is what messages call a step.
+func (r *run) name(s *step) string {
+	if len(r.Devices) > 1 {
+		return s.source.Name + " for " + s.device
+	}
+	return s.source.Name
+}
 
-// makeDeltas makes the deltas of all sources, or where the numbers of devices are
-// known those that the best can be among. Its steps are in the order of the sources.
+func (r *run) deltaPath(s *step) string { return filepath.Join(r.Dir, r.stem(s)+".diff") }
+
+// makeDeltas makes the deltas of all sources, or where the numbers of devices are known
+// and there is one kind of device those that the best can be among. Its steps are in the
+// order of the sources, those of one source in that of the kinds.
 func (r *run) makeDeltas() []*step {
 	var steps []*step
 	for _, s := range r.Sources {
@@ -41,9 +59,11 @@ func (r *run) makeDeltas() []*step {
 		if !known {
 			devices = 1
 		}
-		steps = append(steps, &step{source: s, devices: devices})
+		for _, device := range r.Devices {
+			steps = append(steps, &step{source: s, device: device, devices: devices})
+		}
 	}
-	if r.DeviceCounts == nil || r.All || r.DeltasOnly || len(steps) <= MaxDeltas {
+	if r.DeviceCounts == nil || r.All || len(r.Devices) > 1 || r.DeltasOnly || len(steps) <= MaxDeltas {
 		r.makeAll(steps)
 	} else {
 		r.makeCandidates(steps)
@@ -111,8 +131,8 @@ func (r *run) makeAll(steps []*step) {
 	for range min(r.Jobs, len(steps)) {
 		workers.Go(func() {
 			for s := range todo {
-				if s.record, s.err = r.makeDelta(s.source); s.err != nil {
-					r.Tools.Fail(fmt.Sprintf("%s: %v", s.source.Name, s.err))
+				if s.record, s.err = r.makeDelta(s); s.err != nil {
+					r.Tools.Fail(fmt.Sprintf("%s: %v", r.name(s), s.err))
 				}
 				stage.Add(1)
 			}
@@ -150,41 +170,41 @@ type deltaError struct {
 func (e *deltaError) Error() string { return "no delta, see " + e.logs }
 func (e *deltaError) Unwrap() error { return e.child }
 
-// makeDelta makes the delta from a source, unless it is there or there cannot be one.
-func (r *run) makeDelta(source File) (record, error) {
-	path := filepath.Join(r.work, r.stem(source)+".delta")
+// makeDelta makes the delta of a step, unless it is there or there cannot be one.
+func (r *run) makeDelta(s *step) (record, error) {
+	path := filepath.Join(r.work, r.stem(s)+".delta")
 	unlock, err := lock(path+".lock", true)
 	if err != nil {
 		return record{}, err
 	}
 	defer unlock()
-	sum, _, err := sumFile(source.Path)
+	sum, _, err := sumFile(s.source.Path)
 	if err != nil {
 		return record{}, err
 	}
-	key := keyOf(append([]string{"delta", r.version, r.zstd, sum, r.sum}, r.Delta...)...)
+	key := keyOf(append([]string{"delta", r.version, r.zstd, s.device, sum, r.sum}, r.Delta...)...)
 	if old := readRecord(path); old.key == key {
 		switch old.status {
 		case larger, same:
 			return old, nil
 		case made:
-			if intact, err := old.isIntact(r.deltaPath(source)); intact || err != nil {
+			if intact, err := old.isIntact(r.deltaPath(s)); intact || err != nil {
 				return old, err
 			}
 		}
 	}
-	for _, stale := range []string{path, r.deltaPath(source)} {
+	for _, stale := range []string{path, r.deltaPath(s)} {
 		if err := os.Remove(stale); err != nil && !os.IsNotExist(err) {
 			return record{}, err
 		}
 	}
 	if sum == r.sum {
-		r.Tools.Say(source.Name + ": is the target")
+		r.Tools.Say(r.name(s) + ": is the target")
 		rec := record{key: key, status: same, seconds: "0"}
 		return rec, rec.write(path)
 	}
 	start := time.Now()
-	rec, err := r.runDiffGenTool(source)
+	rec, err := r.runDiffGenTool(s)
 	tenths := time.Since(start).Milliseconds() / 100
 	rec.seconds = fmt.Sprintf("%d.%d", tenths/10, tenths%10)
 	var failure *deltaError
@@ -200,19 +220,19 @@ func (r *run) makeDelta(source File) (record, error) {
 	case err != nil:
 		return record{}, err
 	case rec.status == larger:
-		r.Tools.Warn(source.Name + ": no delta, it would not be smaller than the full image")
+		r.Tools.Warn(r.name(s) + ": no delta, it would not be smaller than the full image")
 	default:
 		r.Tools.Say(fmt.Sprintf("%s: %d bytes, %d.%02d %% of the full image, %s s",
-			source.Name, rec.bytes, rec.bytes*100/r.size, rec.bytes*10000/r.size%100, rec.seconds))
+			r.name(s), rec.bytes, rec.bytes*100/r.size, rec.bytes*10000/r.size%100, rec.seconds))
 	}
 	rec.key = key
 	return rec, rec.write(path)
 }
 
 // runDiffGenTool makes a delta in a folder of its own, and moves it to its place.
-func (r *run) runDiffGenTool(source File) (record, error) {
-	folder := filepath.Join(r.work, r.stem(source))
-	logs := filepath.Join(r.Dir, "logs", r.stem(source))
+func (r *run) runDiffGenTool(s *step) (record, error) {
+	folder := filepath.Join(r.work, r.stem(s))
+	logs := filepath.Join(r.Dir, "logs", r.stem(s))
 	for _, dir := range []string{folder, logs} {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return record{}, err
@@ -221,7 +241,7 @@ func (r *run) runDiffGenTool(source File) (record, error) {
 	delta := filepath.Join(folder, "delta")
 	args := append(r.common(), r.Delta...)
 	args = append(args, r.libzstd()...)
-	args = append(args, "--memory", strconv.FormatInt(r.Memory/int64(r.Jobs), 10), "--", source.Path, r.full, delta, logs, filepath.Join(folder, "work"))
+	args = append(args, "--device", s.device, "--memory", strconv.FormatInt(r.Memory/int64(r.Jobs), 10), "--", s.source.Path, r.full, delta, logs, filepath.Join(folder, "work"))
 	cmd, err := r.command("DiffGenTool", args...)
 	if err != nil {
 		return record{}, err
@@ -262,7 +282,7 @@ func (r *run) runDiffGenTool(source File) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	if err := os.Rename(delta, r.deltaPath(source)); err != nil {
+	if err := os.Rename(delta, r.deltaPath(s)); err != nil {
 		return record{}, err
 	}
 	return record{digest: sum, status: made, bytes: size}, os.RemoveAll(folder)

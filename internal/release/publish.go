@@ -16,26 +16,40 @@ import (
 	"unicode/utf8"
 )
 
-// choose returns the deltas that go into the manifest: those that save most, the
-// smallest first, for devices that have several sources in their cache.
+// choose returns the deltas that go into the manifest: those of the sources that save
+// most, all of a source or none. Those for the first kind of device come first, for its
+// devices cannot read the others or do worse with them, and others pass over what they
+// cannot read; of one kind the smallest, for devices that have several sources in their
+// cache.
 func (r *run) choose(steps []*step) []*step {
 	if len(r.Manifest) == 0 {
 		return nil
 	}
-	byName := map[string]*step{}
+	bySource := map[string][]*step{}
 	var rows []Row
 	for _, s := range steps {
 		if s.status == made {
-			byName[s.source.Name] = s
-			rows = append(rows, Row{s.source.Name, s.devices, s.bytes})
+			bySource[s.source.Name] = append(bySource[s.source.Name], s)
 		}
 	}
+	for name, list := range bySource {
+		row := Row{name, list[0].devices, 0}
+		for _, s := range list {
+			row.Bytes = max(row.Bytes, s.bytes) // who of its devices reads which is not known
+		}
+		rows = append(rows, row)
+	}
 	var chosen []*step
-	for _, ranked := range Rank(rows, r.size)[:min(MaxDeltas, len(rows))] {
-		chosen = append(chosen, byName[ranked.Source])
+	for _, ranked := range Rank(rows, r.size) {
+		list := bySource[ranked.Source]
+		if len(chosen)+len(list) > MaxDeltas {
+			break
+		}
+		chosen = append(chosen, list...)
 	}
 	slices.SortFunc(chosen, func(a, b *step) int {
-		return cmp.Or(cmp.Compare(a.bytes, b.bytes), strings.Compare(a.source.Name, b.source.Name))
+		return cmp.Or(cmp.Compare(slices.Index(r.Devices, a.device), slices.Index(r.Devices, b.device)),
+			cmp.Compare(a.bytes, b.bytes), strings.Compare(a.source.Name, b.source.Name))
 	})
 	return chosen
 }
@@ -43,6 +57,9 @@ func (r *run) choose(steps []*step) []*step {
 // summarise writes summary.tsv, and prints it with its columns aligned.
 func (r *run) summarise(steps, chosen []*step) error {
 	table := [][]string{{"source", "devices", "delta", "bytes", "ratio", "saved", "seconds", "status", "manifest"}}
+	if len(r.Devices) > 1 {
+		table[0] = append(table[0], "device")
+	}
 	for _, s := range steps {
 		devices, known := r.DeviceCounts[s.source.Name]
 		row := []string{s.source.Name, "-", "-", "-", "-", "-", orDash(s.seconds), cmp.Or(s.status, failed), "no"}
@@ -53,7 +70,7 @@ func (r *run) summarise(steps, chosen []*step) error {
 		case s.skipped:
 			row[6], row[7] = "-", "skipped"
 		case s.status == made:
-			row[2] = filepath.Base(r.deltaPath(s.source))
+			row[2] = filepath.Base(r.deltaPath(s))
 			row[3] = strconv.FormatInt(s.bytes, 10)
 			row[4] = fmt.Sprintf("%.4f", float64(s.bytes)/float64(r.size))
 			if known {
@@ -62,6 +79,9 @@ func (r *run) summarise(steps, chosen []*step) error {
 			if slices.Contains(chosen, s) {
 				row[8] = "yes"
 			}
+		}
+		if len(r.Devices) > 1 {
+			row = append(row, s.device)
 		}
 		table = append(table, row)
 	}
@@ -118,7 +138,7 @@ func (r *run) manifest(chosen []*step) error {
 		args := append(r.common(), r.Manifest...)
 		args = append(args, more...)
 		for _, s := range chosen {
-			args = append(args, "--delta", r.deltaPath(s.source))
+			args = append(args, "--delta", r.deltaPath(s))
 		}
 		if len(chosen) == 0 {
 			// Without a delta the update is still the source of later ones.

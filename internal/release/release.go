@@ -60,8 +60,9 @@ type Options struct {
 	DeviceCounts map[string]int64
 	All          bool // make also deltas that cannot be among the best
 
+	Devices    []string // kinds of devices that get deltas, as DiffGenTool has them, in the order of the manifest
 	Recompress []string // flags for swu-recompress
-	Delta      []string // flags for DiffGenTool
+	Delta      []string // flags for DiffGenTool, but for --device
 	Libzstd    string   // path, given to both; empty: they find one
 	Manifest   []string // flags for adu-manifest; none: no manifest
 	KeepTime   bool     // a manifest in which nothing else changed keeps its time of creation
@@ -238,7 +239,7 @@ func (r *run) share() error {
 		// bsdelta takes about this much for an image of that size.
 		r.Jobs = int(min(r.Memory/(512<<20+8*r.size), int64(processors)))
 	}
-	r.Jobs = max(1, min(r.Jobs, len(r.Sources)))
+	r.Jobs = max(1, min(r.Jobs, len(r.Sources)*len(r.Devices)))
 	r.processor = max(1, processors/r.Jobs)
 	return nil
 }

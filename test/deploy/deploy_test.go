@@ -96,6 +96,8 @@ func makeUpdates(t *testing.T) {
 	for _, version := range []string{"1.0", "2.0"} {
 		run("", tool("bsdelta"), "-o", version+".diff", version+".swu", "3.0.swu")
 	}
+	run("", tool("bsdelta"), "--device", "native", "-o", "1.0.native.diff", "1.0.swu", "3.0.swu")
+	run("", tool("bsdelta"), "--device", "3.0", "-o", "1.0.3.0.diff", "1.0.swu", "3.0.swu")
 	write(t, filepath.Join(updates, "install.sh"), []byte("#!/bin/sh\n"))
 	description := []string{"--provider", "Contoso.Devices", "--name", "Gateway", "--version", "3.0", "--compat", "manufacturer=Contoso,model=GW"}
 	manifest := func(name string, args ...string) {
@@ -103,6 +105,8 @@ func makeUpdates(t *testing.T) {
 	}
 	manifest("update.json", "--script", "install.sh", "--delta", "1.0.diff", "--delta", "2.0.diff", "3.0.swu")
 	manifest("version1.json", "--handler", "microsoft/swupdate:1", "--delta", "1.0.diff", "--delta", "2.0.diff", "3.0.swu")
+	manifest("both.json", "--script", "install.sh", "--delta", "1.0.native.diff", "--delta", "1.0.diff", "3.0.swu")
+	manifest("all.json", "--script", "install.sh", "--delta", "1.0.native.diff", "--delta", "1.0.diff", "--delta", "1.0.3.0.diff", "3.0.swu")
 	manifest("seed.json", "--script", "install.sh", "--seed", "3.0.swu")
 	manifest("plain.json", "--script", "install.sh", "3.0.swu")
 }
@@ -131,7 +135,7 @@ func newDevice(t *testing.T) *device {
 		}
 	}
 	write(t, filepath.Join(dir, "partition"), []byte("old"))
-	for _, name := range []string{"1.0.diff", "2.0.diff", "3.0.swu", "install.sh"} {
+	for _, name := range []string{"1.0.diff", "2.0.diff", "1.0.native.diff", "1.0.3.0.diff", "3.0.swu", "install.sh"} {
 		write(t, filepath.Join(d.files, name), read(t, filepath.Join(updates, name)))
 	}
 	return d
@@ -270,6 +274,13 @@ func TestDeploy(t *testing.T) {
 		{"second delta", "", "2.0", none, nil, "delta", "00000000,90800008", "2.0 +3.0"},
 		{"first of two that fit", "", "1.0 2.0", remove("2.0.diff"), nil, "delta", "00000000", "1.0 2.0 +3.0"},
 		{"delta without the full image", "", "1.0", remove("3.0.swu"), nil, "delta", "00000000", "1.0 +3.0"},
+
+		// A fleet of both kinds of devices: the native delta comes first, and stock
+		// libraries refuse it at its magic number.
+		{"native delta", "both.json", "1.0", remove("1.0.diff", "3.0.swu"), nil, "delta", "00000000", "1.0 +3.0"},
+		{"native delta, stock library", "both.json", "1.0", remove("3.0.swu"), []string{"--device", "1.0"}, "delta", "00000000,90A07530", "1.0 +3.0"},
+		{"native delta, stock library of 3.0", "all.json", "1.0", remove("3.0.swu"), []string{"--device", "3.0"}, "delta", "00000000,90A07530,90A07533", "1.0 +3.0"},
+		{"delta for 3.0, stock library of 1.0", "all.json", "1.0", remove("1.0.diff", "1.0.native.diff"), []string{"--device", "1.0"}, "full image", "00000000,D0190194,D0190194,90A07531", "1.0 +3.0"},
 
 		// What swupdate refuses stays out of the cache.
 		{"unknown signer", "", "1.0", func(t *testing.T, d *device, _ object) {
