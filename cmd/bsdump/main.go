@@ -4,7 +4,7 @@
 //
 // Usage:
 //
-//	bsdump [--check 1.0|3.0|native] [--top N] [--report FILE [--target TARGET]] [DELTA]
+//	bsdump [--check 1.0|3.0|native] [--top N] [--report FILE [--target FILE]] [DELTA]
 //
 // DELTA is a PAMZ file, a native delta, or a BSDIFF40 patch; the product is JSON. With --check the
 // rules of a device profile that it breaks go to standard error, one a line, and
@@ -32,7 +32,7 @@ func main() { tool.Main(app) }
 
 var app = &tool.Command{
 	Name:    "bsdump",
-	Usage:   "[--check " + devices.Names("|", "|") + "] [--top N] [--report FILE] [--target TARGET] [DELTA]",
+	Usage:   "[--check " + devices.Names("|", "|") + "] [--top N] [--report FILE] [--target FILE] [DELTA]",
 	Summary: "Show the structure of a delta as JSON, or where its bytes go.",
 	Description: `
 For each delta, and each delta inside it, there are target and source, the bytes of
@@ -65,7 +65,7 @@ $ bsdump --check 1.0 update.diff > /dev/null && echo fit for the device`,
 		&tool.String{Name: "check", Arg: devices.Names("|", "|"), Help: "hold the delta against the rules of a kind of device: " + devices.Help},
 		&tool.String{Name: "report", Arg: "FILE", Output: true, Help: "write there, as a page for a browser, where the bytes of the delta go"},
 		&tool.Int{Name: "top", Arg: "N", Help: "print where the bytes of the delta go, with the N dearest files"},
-		&tool.String{Name: "target", Arg: "TARGET", Help: "the target of the delta, for the names of its files"},
+		&tool.String{Name: "target", Arg: "FILE", Help: "the target of the delta, for the names of its files"},
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) the target, made by extdump"},
 	},
 	Run: run,
