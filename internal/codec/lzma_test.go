@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -242,10 +241,13 @@ func TestLZMAMemory(t *testing.T) {
 }
 
 func FuzzParseXZ(f *testing.F) {
-	paths, _ := filepath.Glob("testdata/*.xz")
-	for _, path := range paths {
-		if b, err := os.ReadFile(path); err == nil {
-			f.Add(b)
+	if l, err := OpenLZMA(""); err == nil {
+		c := LZMACoder{Dictionary: 1 << 16, LC: 3, PB: 2, Search: lzmaSearches[0], Filters: []LZMAFilter{{ID: lzmaDelta, Properties: []byte{3}}}}
+		for _, x := range []XZ{
+			{Check: 4, Dictionary: 1 << 16, HeaderSize: 16, Coder: c, Blocks: []XZBlock{{Content: 500}}},
+			{Check: 1, Dictionary: 1 << 16, HeaderSize: 20, Sized: true, Coder: c, Blocks: []XZBlock{{300, 90}, {200, 80}}},
+		} {
+			f.Add(write(f, content(500), 0, func(w io.Writer) (io.WriteCloser, error) { return l.NewXZWriter(w, x) }))
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {

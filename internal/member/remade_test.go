@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,11 +22,11 @@ import (
 // libraries are those of the system.
 func libraries() *Libraries {
 	return &Libraries{Zstd: func() (*codec.Zstd, error) {
-		path := "/usr/lib/x86_64-linux-gnu/libzstd.so.1"
-		if _, err := os.Stat(path); err != nil {
-			path = ""
+		var o codec.ZstdOptions
+		if paths, _ := filepath.Glob("/usr/lib/*/libzstd.so.1"); len(paths) == 1 {
+			o.File = paths[0] // that of the zstd program
 		}
-		return codec.OpenZstd(codec.ZstdOptions{File: path})
+		return codec.OpenZstd(o)
 	}}
 }
 
