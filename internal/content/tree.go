@@ -204,8 +204,8 @@ func (b *builder) view(o *Options, m *Member) (*View, error) {
 	return v, err
 }
 
-// mostly is how much of something compressed members take up, in quarters, if the rest of it
-// alone is of use once they are opened.
+// mostly is how much of something compressed members take up, in quarters, if only the rest of it
+// is of use once they are opened: that is so of an image in its compressed form.
 const mostly = 3
 
 // oldView returns the view of a member of the source: what is in it, then the content of the members
