@@ -223,8 +223,8 @@ func (d *deployment) apply(source, diff, target string) error {
 }
 
 // processorNumber finds the number of an error in the output of bsapply, and of the
-// reference's applydiff.
-var processorNumber = regexp.MustCompile(`\((?:error )?([0-9]{1,6})\)`)
+// reference's applydiff, of 1.0 and 3.0.
+var processorNumber = regexp.MustCompile(`(?:\((?:error )?|Code: )([0-9]{1,6})[),]`)
 
 // process applies a delta with a program.
 func (d *deployment) process(source, diff, target string) error {
