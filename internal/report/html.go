@@ -121,8 +121,8 @@ func round(values []float64, total int64) []int64 {
 		}
 		return 0
 	})
-	for i := 0; total > 0; i++ {
-		out[order[i%len(order)]]++
+	for i := 0; total > 0 && i < len(order); i++ {
+		out[order[i]]++
 		total--
 	}
 	return out

@@ -11,6 +11,9 @@ import (
 // maxSpans bounds the spans of a delta and their uses, together: up to 80 bytes of memory each.
 const maxSpans = 8 << 20
 
+// maxContent bounds the content of a member, in bytes.
+const maxContent = 1 << 50
+
 // pool is a number of bytes of the file that is for several spans, by their weights.
 type pool struct {
 	bytes  float64
@@ -53,6 +56,9 @@ func (t *tracer) add(k Kind, n, from, changed int64, uses []use) error {
 	off := int64(0)
 	if i := len(t.spans) - 1; i >= 0 {
 		off = t.spans[i].End()
+	}
+	if n > maxContent-off {
+		return fault.Dataf("a member has more than %d bytes of content", int64(maxContent))
 	}
 	t.spans = append(t.spans, Span{Off: off, Len: n, Kind: k, Changed: changed, from: from})
 	own := make([]use, len(uses))

@@ -391,3 +391,13 @@ func TestOpened(t *testing.T) {
 		t.Errorf("%d bytes are kept or moved", n)
 	}
 }
+
+// Lengths near the end of what numbers can hold are refused.
+func TestHuge(t *testing.T) {
+	for _, n := range []int64{math.MaxInt64, 1<<62 + 1, 1<<50 + 1} {
+		d := &pamz.Diff{TargetLength: n, SourceLength: 1, Chunks: []*pamz.Item{pamz.NewItem(n, digest.SHA256{1}, pamz.AllZero(n))}}
+		if _, err := PAMZ(d, 100); err == nil {
+			t.Errorf("a target of %d bytes has a report", n)
+		}
+	}
+}
