@@ -13,7 +13,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -32,10 +34,28 @@ type pendingFiles struct {
 
 var pending = pendingFiles{paths: map[string]bool{}, processes: map[*os.Process]bool{}}
 
-func (p *pendingFiles) add(path string) {
+// create adds what make makes, a file or folder. A signal waits for it, and behind one
+// nothing is made any more, so that none is left that nobody knows.
+func (p *pendingFiles) create(make func() (path string, err error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.paths[path] = true
+	if p.ending {
+		return os.ErrProcessDone
+	}
+	path, err := make()
+	if err == nil {
+		p.paths[path] = true
+	}
+	return err
+}
+
+// mkdir is os.MkdirTemp for a folder that is pending.
+func (p *pendingFiles) mkdir(dir, pattern string) (path string, err error) {
+	err = p.create(func() (string, error) {
+		path, err = os.MkdirTemp(dir, pattern)
+		return path, err
+	})
+	return path, err
 }
 
 func (p *pendingFiles) done(path string) {
@@ -53,10 +73,19 @@ func (p *pendingFiles) removeAll() {
 	}
 	clear(p.processes)
 	for path := range p.paths {
-		os.RemoveAll(path)
+		// What still runs may put files into a folder while it is removed.
+		for range 100 {
+			if os.RemoveAll(path) == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}
 	clear(p.paths)
 }
+
+// signalled is true while a signal ends the process.
+var signalled atomic.Bool
 
 // handleSignals makes SIGINT, SIGTERM and SIGHUP remove the pending outputs
 // and then end the process as if they had not been caught, so that a shell sees
@@ -71,6 +100,7 @@ func handleSignals() {
 	}
 	go func() {
 		s := <-ch
+		signalled.Store(true)
 		screen.end()
 		children.end()
 		pending.removeAll()
@@ -236,11 +266,9 @@ func (c *Context) Scratch() (*os.File, error) {
 // ScratchDir returns a private folder for temporary files; remove deletes it,
 // and so do failure and signals.
 func (c *Context) ScratchDir() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp("", c.cmd.Name+".*")
-	if err != nil {
+	if dir, err = pending.mkdir("", c.cmd.Name+".*"); err != nil {
 		return "", nil, err
 	}
-	pending.add(dir)
 	return dir, func() { os.RemoveAll(dir); pending.done(dir) }, nil
 }
 
@@ -268,11 +296,9 @@ func (c *Context) StartWithUs(cmd *exec.Cmd) (done func(), err error) {
 // names only when all of them are complete; remove deletes it, and so do failure
 // and signals.
 func (c *Context) StagingDir(dir string) (staging string, remove func(), err error) {
-	staging, err = os.MkdirTemp(dir, "."+c.cmd.Name+".*")
-	if err != nil {
+	if staging, err = pending.mkdir(dir, "."+c.cmd.Name+".*"); err != nil {
 		return "", nil, err
 	}
-	pending.add(staging)
 	return staging, func() { os.RemoveAll(staging); pending.done(staging) }, nil
 }
 
@@ -439,10 +465,13 @@ func writeDirectly(path string, write func(io.Writer) error) error {
 // createBeside makes a file with an unused name in the folder of path, which goes if the
 // command ends before it is done.
 func createBeside(path string) (*os.File, error) {
-	f, err := newfile.Create(path)
-	if err == nil {
-		pending.add(f.Name())
-	}
+	var f *os.File
+	err := pending.create(func() (name string, err error) {
+		if f, err = newfile.Create(path); err == nil {
+			name = f.Name()
+		}
+		return name, err
+	})
 	return f, err
 }
 

@@ -84,6 +84,9 @@ func Main(cmd *Command) {
 // run returns the exit status. It is the one place that maps errors to it.
 func run(cmd *Command, args []string) int {
 	err := execute(cmd, args)
+	if signalled.Load() {
+		select {} // The signal ends the process, not an error that it has caused.
+	}
 	screen.end()
 	pending.removeAll()
 	if err == nil {
