@@ -79,6 +79,11 @@ func (c *Context) startProgress() error {
 			return Usagef("--progress-fd %d: it is not open", fd)
 		}
 		out = os.NewFile(uintptr(fd), fmt.Sprint("file descriptor ", fd))
+		// Whoever waits for its end is not to wait for what a program that this command
+		// runs leaves behind; children that are to have it get it (ShareProgress).
+		if fd > syscall.Stderr {
+			syscall.CloseOnExec(fd)
+		}
 	}
 	screen.out = out // the descriptor is open as long as the file is used
 	switch {

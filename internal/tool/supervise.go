@@ -52,6 +52,7 @@ func supervise(name string) (status int, ok bool) {
 	if mark := os.Getenv(childMark); mark != "" {
 		os.Unsetenv(childMark) // is nothing for programs that the command runs
 		if fd, err := strconv.Atoi(mark); err == nil {
+			syscall.CloseOnExec(fd) // is nothing for them either
 			standardError = os.NewFile(uintptr(fd), os.Stderr.Name())
 		}
 		return 0, false
