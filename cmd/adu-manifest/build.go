@@ -53,11 +53,11 @@ func build(c *tool.Context) error {
 	if dir == "" {
 		return c.TextOutput(m.Encode)
 	}
-	paths, strays, err := manifest.Stage(dir, m, payloads, c.WriteFile)
+	paths, unrelated, err := manifest.Stage(dir, m, payloads, c.WriteFile)
 	if err != nil {
 		return err
 	}
-	for _, name := range strays {
+	for _, name := range unrelated {
 		c.Warnf("%s: not a file of this update", filepath.Join(dir, name))
 	}
 	return c.TextOutput(func(w io.Writer) error {

@@ -10,6 +10,7 @@ import (
 	"swudelta/internal/digest"
 	"swudelta/internal/errnum"
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // scope is the application of one delta.
@@ -415,8 +416,7 @@ func (s *scope) compose(it *pamz.Item) (io.ReaderAt, error) {
 		}
 		return io.NewSectionReader(whole, int64(r.Params[1].Number), it.Length), nil
 	}
-	c := &chain{starts: []int64{0}}
-	end := int64(0)
+	c := new(span.Chain)
 	for _, p := range r.Params {
 		if p.Item.Length == 0 {
 			continue
@@ -425,8 +425,7 @@ func (s *scope) compose(it *pamz.Item) (io.ReaderAt, error) {
 		if err != nil {
 			return nil, err
 		}
-		end += p.Item.Length
-		c.parts, c.starts = append(c.parts, part), append(c.starts, end)
+		c.Add(part, p.Item.Length)
 	}
 	return c, nil
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"swudelta/internal/errnum"
+	"swudelta/internal/newfile"
 	"swudelta/internal/span"
 )
 
@@ -23,37 +24,6 @@ type zeros struct{}
 func (zeros) ReadAt(p []byte, _ int64) (int, error) {
 	clear(p)
 	return len(p), nil
-}
-
-// chain reads its parts as if they lay end to end.
-type chain struct {
-	parts  []io.ReaderAt
-	starts []int64 // of each part, and the end of the last
-}
-
-func (c *chain) ReadAt(p []byte, off int64) (int, error) {
-	size := c.starts[len(c.parts)]
-	if off < 0 || off >= size {
-		return 0, io.EOF
-	}
-	i := sort.Search(len(c.parts), func(i int) bool { return c.starts[i+1] > off })
-	n := 0
-	for ; n < len(p) && i < len(c.parts); i++ {
-		b := p[n:]
-		if left := c.starts[i+1] - off; int64(len(b)) > left {
-			b = b[:left]
-		}
-		got, err := c.parts[i].ReadAt(b, off-c.starts[i])
-		n += got
-		off += int64(got)
-		if got < len(b) {
-			return n, noEOF(err)
-		}
-	}
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
 }
 
 // noEOF turns the end of a file into the error that it is where bytes are due.
@@ -237,16 +207,8 @@ func (a *arena) want(size int64) error {
 	return nil
 }
 
-// freeSpace returns how many bytes the file system of f has for us, if it can tell.
-// Tests replace it.
-var freeSpace = func(f *os.File) (int64, bool) {
-	var fs syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil {
-		return 0, false
-	}
-	// Blocks and their size have types of their own on each architecture.
-	return int64(fs.Bavail) * int64(fs.Bsize), true
-}
+// freeSpace is newfile.FreeSpace, but for tests.
+var freeSpace = newfile.FreeSpace
 
 // free gives room back.
 func (a *arena) free(r room) error {
@@ -281,16 +243,16 @@ func (a *arena) giveBack(e span.Range) error {
 }
 
 func (a *arena) reader(r room) io.ReaderAt {
-	c := &chain{starts: []int64{0}}
+	c := new(span.Chain)
 	for _, e := range r {
 		if e.Off < 0 {
 			return a.blocks[e.Off]
 		}
-		c.parts = append(c.parts, io.NewSectionReader(a.store, e.Off, e.Len))
-		c.starts = append(c.starts, c.starts[len(c.starts)-1]+e.Len)
-	}
-	if len(c.parts) == 1 {
-		return c.parts[0]
+		part := io.NewSectionReader(a.store, e.Off, e.Len)
+		if len(r) == 1 {
+			return part
+		}
+		c.Add(part, e.Len)
 	}
 	return c
 }

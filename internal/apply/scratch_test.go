@@ -4,7 +4,6 @@ package apply
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"math/rand"
 	"testing"
@@ -89,32 +88,6 @@ func size(r room) (n int64) {
 		n += e.Len
 	}
 	return n
-}
-
-func TestChain(t *testing.T) {
-	rnd := rand.New(rand.NewSource(1))
-	var all []byte
-	c := &chain{starts: []int64{0}}
-	for range 50 {
-		part := make([]byte, 1+rnd.Intn(40))
-		rnd.Read(part)
-		all = append(all, part...)
-		c.parts, c.starts = append(c.parts, bytes.NewReader(part)), append(c.starts, int64(len(all)))
-	}
-	want := bytes.NewReader(all)
-	for range 5000 {
-		off, p, q := rnd.Int63n(int64(len(all))+10), make([]byte, rnd.Intn(200)), make([]byte, 200)
-		q = q[:len(p)]
-		n, err := c.ReadAt(p, off)
-		m, wantErr := want.ReadAt(q, off)
-		if n != m || !bytes.Equal(p, q) || len(p) > 0 && err != wantErr {
-			t.Fatalf("%d bytes at %d: got %d, %v, want %d, %v", len(p), off, n, err, m, wantErr)
-		}
-	}
-	c.parts[3] = bytes.NewReader(nil)
-	if _, err := c.ReadAt(make([]byte, len(all)), 0); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("part that is too short: %v", err)
-	}
 }
 
 func TestArenaLimit(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"swudelta/internal/pamz"
+	"swudelta/internal/span"
 )
 
 // supply is the source of a nested delta, of which those pieces that can only be produced
@@ -14,8 +15,8 @@ import (
 // the last one that does. A step is a chunk of the delta, or an item of it that is
 // staged.
 type supply struct {
-	chain
-	s      *scope // of the delta around
+	span.Chain
+	s      *scope // of the outer delta
 	pieces []piece
 	leaves map[stageKey]*leaf
 }
@@ -37,7 +38,7 @@ type leaf struct {
 
 // newSupply makes d's source out of an item of s.
 func (s *scope) newSupply(source *pamz.Item, d *pamz.Diff) (*supply, error) {
-	u := &supply{s: s, chain: chain{starts: []int64{0}}, leaves: map[stageKey]*leaf{}}
+	u := &supply{s: s, leaves: map[stageKey]*leaf{}}
 	if err := u.add(source, 0, source.Length); err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (u *supply) add(it *pamz.Item, from, n int64) error {
 			u.leaves[k] = l
 		}
 		l.seen++
-		u.pieces = append(u.pieces, piece{len(u.parts), from, l})
+		u.pieces = append(u.pieces, piece{u.Parts(), from, l})
 	} else {
 		view, err := u.s.open(it)
 		if err != nil {
@@ -97,8 +98,7 @@ func (u *supply) add(it *pamz.Item, from, n int64) error {
 		}
 		part = io.NewSectionReader(view, from, n)
 	}
-	u.parts = append(u.parts, part)
-	u.starts = append(u.starts, u.starts[len(u.starts)-1]+n)
+	u.Add(part, n)
 	return nil
 }
 
@@ -106,13 +106,13 @@ func (u *supply) add(it *pamz.Item, from, n int64) error {
 func (u *supply) each(off, n int64, f func(p *piece) error) error {
 	lo, hi := 0, len(u.pieces)
 	for lo < hi {
-		if m := (lo + hi) / 2; u.starts[u.pieces[m].part+1] <= off {
+		if m := (lo + hi) / 2; u.Part(u.pieces[m].part).End() <= off {
 			lo = m + 1
 		} else {
 			hi = m
 		}
 	}
-	for i := lo; i < len(u.pieces) && u.starts[u.pieces[i].part] < off+n; i++ {
+	for i := lo; i < len(u.pieces) && u.Part(u.pieces[i].part).Off < off+n; i++ {
 		if err := u.s.spend(1); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (u *supply) prepare(off, n int64) error {
 				return fmt.Errorf("source: %v: %w", p.leaf.item.Recipe.Op, err)
 			}
 		}
-		u.parts[p.part] = io.NewSectionReader(u.s.arena.reader(e), p.from, u.starts[p.part+1]-u.starts[p.part])
+		u.Replace(p.part, io.NewSectionReader(u.s.arena.reader(e), p.from, u.Part(p.part).Len))
 		return nil
 	})
 }

@@ -60,14 +60,14 @@ func (x *grams) ways(h uint64) []int32 {
 }
 
 // searchHashed looks for matches of what starts at i, and makes the longest one and the one
-// nearest to the best path candidates. It returns the length of the longest, or 0.
+// closest to the best path candidates. It returns the length of the longest, or 0.
 func (m *matcher) searchHashed(i int) int {
 	s := m.new[i:]
 	here := 0
 	if len(m.active) > 0 {
 		here = m.sortedAt(i + m.active[m.best].diag)
 	}
-	best, longest, near, length, least := 0, 0, 0, 0, 0
+	best, longest, closest, length, least := 0, 0, 0, 0, 0
 	for _, at := range m.hashed.ways(hash(s)) {
 		if at == 0 {
 			break
@@ -82,14 +82,14 @@ func (m *matcher) searchHashed(i int) int {
 			best, longest = p, n
 		}
 		if length == 0 || away < least {
-			near, length, least = p, n, away
+			closest, length, least = p, n, away
 		}
 	}
 	if longest == 0 {
 		return 0
 	}
-	if near != best {
-		m.match(near, i, length)
+	if closest != best {
+		m.match(closest, i, length)
 	}
 	return max(longest, m.match(best, i, longest))
 }

@@ -337,7 +337,7 @@ func TestStage(t *testing.T) {
 	want := []string{filepath.Join(out, "t.swu"), filepath.Join(out, "s.sh"), filepath.Join(out, "p.n.1.0.importmanifest.json")}
 	stage := func() []string {
 		t.Helper()
-		paths, strays, err := Stage(out, m, payloads, write)
+		paths, unrelated, err := Stage(out, m, payloads, write)
 		if err != nil || !slices.Equal(paths, want) {
 			t.Fatalf("got %q, %v", paths, err)
 		}
@@ -349,10 +349,10 @@ func TestStage(t *testing.T) {
 				t.Errorf("%s: %v %v", p.Name, info, err)
 			}
 		}
-		return strays
+		return unrelated
 	}
-	if strays := stage(); strays != nil {
-		t.Errorf("strays %q", strays)
+	if unrelated := stage(); unrelated != nil {
+		t.Errorf("unrelated %q", unrelated)
 	}
 	a, _ := os.Stat(payloads[0].Path)
 	b, _ := os.Stat(want[0])
@@ -367,8 +367,8 @@ func TestStage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if strays := stage(); !slices.Equal(strays, []string{"old.diff"}) {
-		t.Errorf("strays %q", strays)
+	if unrelated := stage(); !slices.Equal(unrelated, []string{"old.diff"}) {
+		t.Errorf("unrelated %q", unrelated)
 	}
 	if b, _ := os.ReadFile(payloads[0].Path); string(b) != "t.swu" {
 		t.Errorf("the original became %q", b)

@@ -10,7 +10,7 @@ import (
 func TestContextRanges(t *testing.T) {
 	all := Between(0, 600000)
 	sites := []Site{{At: 50000, Range: all}, {At: 550010, Range: all}, {At: 10010, Range: all}}
-	around := func(n int, at ...int) (out []Range) {
+	rangesAt := func(n int, at ...int) (out []Range) {
 		for _, a := range at {
 			out = append(out, Between(a-n, a+n))
 		}
@@ -21,10 +21,10 @@ func TestContextRanges(t *testing.T) {
 		limit int
 		want  []Range
 	}{
-		{1 << 30, around(most, 10010, 50000, 550010)},
+		{1 << 30, rangesAt(most, 10010, 50000, 550010)},
 		// With less room, less of each; with still less, fewer of them.
-		{6 * least, around(least, 10010, 50000, 550010)},
-		{6*least - 1, around(least, 10010, 50000)},
+		{6 * least, rangesAt(least, 10010, 50000, 550010)},
+		{6*least - 1, rangesAt(least, 10010, 50000)},
 	} {
 		if got := ContextRanges(sites, c.limit); !slices.Equal(got, c.want) {
 			t.Errorf("limit %d: got %v, want %v", c.limit, got, c.want)

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
-	"syscall"
 
 	"swudelta/internal/digest"
 	"swudelta/internal/displace"
@@ -19,6 +17,8 @@ import (
 	"swudelta/internal/fault"
 	"swudelta/internal/member"
 	"swudelta/internal/mix"
+	"swudelta/internal/newfile"
+	"swudelta/internal/span"
 )
 
 // Causes of errors about deltas that need more than there is.
@@ -62,7 +62,7 @@ type applier struct {
 	*Delta
 	opts    ApplyOptions
 	scratch *os.File
-	old     *chain
+	old     *span.Chain
 
 	new *ahead // the new side
 }
@@ -292,7 +292,7 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 			return errnum.New(errnum.Scratch, fmt.Errorf("%w: needs %d KiB, %d KiB left", ErrScratch, (size+1023)>>10, free>>10))
 		}
 	}
-	old := &chain{ends: []int64{0}}
+	old := new(span.Chain)
 	content := make([]io.ReaderAt, 1, len(a.Old)+1)
 	content[0] = source
 	at := int64(0)
@@ -307,24 +307,15 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 		}
 		content = append(content, r)
 		if !s.Hidden {
-			old.add(r, s.Size)
+			old.Add(r, s.Size)
 		}
 	}
 	a.old = old
 	return nil
 }
 
-// freeSpace is statFree, but for tests.
-var freeSpace = statFree
-
-// statFree returns how many bytes the file system of f has for us, if it can tell.
-func statFree(f *os.File) (int64, bool) {
-	var fs syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil {
-		return 0, false
-	}
-	return int64(fs.Bavail) * int64(fs.Bsize), true
-}
+// freeSpace is newfile.FreeSpace, but for tests.
+var freeSpace = newfile.FreeSpace
 
 // unpack opens a stream into scratch space.
 func (a *applier) unpack(s Stream, r io.Reader, at int64) error {
@@ -350,45 +341,6 @@ func (a *applier) produce(w io.Writer, n int64) error {
 	return err
 }
 
-// chain reads its parts as if they lay end to end.
-type chain struct {
-	parts []io.ReaderAt
-	ends  []int64 // 0, then the end of each part
-}
-
-func (c *chain) add(r io.ReaderAt, size int64) {
-	c.parts = append(c.parts, r)
-	c.ends = append(c.ends, c.size()+size)
-}
-
-func (c *chain) size() int64 { return c.ends[len(c.ends)-1] }
-
-func (c *chain) ReadAt(p []byte, off int64) (n int, err error) {
-	if off < 0 || off >= c.size() {
-		return 0, io.EOF
-	}
-	i := sort.Search(len(c.parts), func(i int) bool { return c.ends[i+1] > off })
-	for ; n < len(p) && i < len(c.parts); i++ {
-		b := p[n:]
-		if left := c.ends[i+1] - off; int64(len(b)) > left {
-			b = b[:left]
-		}
-		got, err := c.parts[i].ReadAt(b, off-c.ends[i])
-		n += got
-		off += int64(got)
-		if got < len(b) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return n, err
-		}
-	}
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
 // window reads at random, in pieces that are larger than what is asked for.
 type window struct {
 	r    io.ReaderAt
@@ -398,8 +350,8 @@ type window struct {
 	buf  [128 << 10]byte
 }
 
-// around reads as read does: zeros, where there is nothing.
-func (w *window) around(p []byte, off int64) error {
+// readPadded reads as read does, and zeros where there is nothing.
+func (w *window) readPadded(p []byte, off int64) error {
 	end := off + int64(len(p))
 	if end <= 0 || off >= w.size {
 		clear(p)
@@ -411,7 +363,7 @@ func (w *window) around(p []byte, off int64) error {
 	return w.read(p[lo:hi], off+lo)
 }
 
-func newWindow(c *chain) *window { return &window{r: c, size: c.size()} }
+func newWindow(c *span.Chain) *window { return &window{r: c, size: c.Size()} }
 
 const windowBefore = 4 << 10 // bytes that are kept before what is asked for
 

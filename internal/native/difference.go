@@ -146,18 +146,18 @@ func (m *differences) equal(c *mix.Coder, predicted, new []byte, first bool) (in
 //   - the predicted byte and its neighbours, since opcodes tell where addresses are;
 //   - how far the last difference is, and how far it was from the one before, for tables.
 func (m *differences) differs(c *mix.Coder, s *site, new byte) bool {
-	near := m.past & 255
+	recent := m.past & 255
 	hashes := [mix.Contexts]uint32{
 		hash(m.past&0xffff, s.mark),
 		hash(m.past&15|s.mark<<8, s.here|s.before<<8),
-		hash(near|s.mark<<16, s.here|s.behind<<8|s.behind2<<16),
+		hash(recent|s.mark<<16, s.here|s.behind<<8|s.behind2<<16),
 		hash(uint32(min(m.distance, 255))|s.align<<8, uint32(m.gap)),
 	}
 	bit := 0
 	if uint32(new) != s.here {
 		bit = 1
 	}
-	return m.flags.code(c, bit, &hashes, int(near|min(s.mark, 3)<<8)) == 1
+	return m.flags.code(c, bit, &hashes, int(recent|min(s.mark, 3)<<8)) == 1
 }
 
 // value codes the difference of a byte that differs, and returns the byte. It guesses the

@@ -218,7 +218,7 @@ func (e *encoder) differences(d *Delta) ([]byte, error) {
 				n = min(n, stretchSize)
 				p := predicted[:n+2*margin]
 				clear(marks[:n])
-				if err := old.around(p, o.Old-margin); err != nil {
+				if err := old.readPadded(p, o.Old-margin); err != nil {
 					return nil, err
 				}
 				if e.predictor != nil {

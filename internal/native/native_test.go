@@ -21,6 +21,7 @@ import (
 	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/member"
+	"swudelta/internal/newfile"
 )
 
 // scene is a delta and what it is made from.
@@ -243,7 +244,7 @@ func TestStreamsAndSegments(t *testing.T) {
 		}
 		freeSpace = func(*os.File) (int64, bool) { return d.Need.Scratch - 1, true }
 		got, err := apply(delta, s.source, options(t))
-		freeSpace = statFree
+		freeSpace = newfile.FreeSpace
 		if !errors.Is(err, ErrScratch) || len(got) > 0 || fault.IsData(err) {
 			t.Errorf("with too little scratch space: %v and %d bytes", err, len(got))
 		}

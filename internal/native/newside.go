@@ -125,7 +125,7 @@ func (c *copier) copy(b []byte, old int64) error {
 	}
 	p := c.predicted[:len(b)+2*margin]
 	marks := c.marks[:len(b)]
-	if err := c.old.around(p, old-margin); err != nil {
+	if err := c.old.readPadded(p, old-margin); err != nil {
 		return err
 	}
 	clear(marks)
@@ -200,7 +200,7 @@ func (l *literalReader) fill(b []byte, k Kind, old int64) error {
 	if l.coded == nil {
 		return fault.Dataf("there are no literals")
 	}
-	if err := l.old.around(l.was[:len(b)], old); err != nil {
+	if err := l.old.readPadded(l.was[:len(b)], old); err != nil {
 		return err
 	}
 	for i := range b {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Package newfile makes files that appear under their names complete or not at all, and
-// files without a name.
+// files without a name, and knows how much room there is for them.
 package newfile
 
 import (
@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Create makes a file with an unused name in the folder of path, which Commit renames.
@@ -64,9 +66,17 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// Unnamed returns a file in TMPDIR that has no name any more. It had one with that prefix.
+// Unnamed returns an empty file in the folder for temporary files (TMPDIR) that has no name,
+// so that nothing stays behind however the process ends. Where the file system cannot make
+// such a file, it has a name that begins with prefix for a moment.
 func Unnamed(prefix string) (*os.File, error) {
-	f, err := os.CreateTemp("", prefix+".*")
+	dir := os.TempDir()
+	if fd, err := unix.Open(dir, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600); err == nil {
+		return os.NewFile(uintptr(fd), filepath.Join(dir, prefix+" (no name)")), nil
+	}
+	// Which error it is depends on the kernel and on the file system. What is wrong with the
+	// folder is wrong for the other way too.
+	f, err := os.CreateTemp(dir, prefix+".*")
 	if err != nil {
 		return nil, err
 	}
@@ -75,4 +85,14 @@ func Unnamed(prefix string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// FreeSpace returns how many bytes the file system of f has for us, if it can tell.
+func FreeSpace(f *os.File) (int64, bool) {
+	var fs syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return 0, false
+	}
+	// Blocks and their size have types of their own on each architecture.
+	return int64(fs.Bavail) * int64(fs.Bsize), true
 }

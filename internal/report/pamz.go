@@ -80,8 +80,8 @@ func restLength(d *pamz.Diff) (n int64) {
 // level is a delta, and where it lies in the tree.
 type level struct {
 	diff   *pamz.Diff
-	source *pamz.Item // what it is applied to, an item of the level around; nil at the top
-	around *level
+	source *pamz.Item // what it is applied to, an item of the outer level; nil at the top
+	outer  *level
 	depth  int
 	scale  float64 // bytes of the file for each byte of an inline asset,
 	rest   float64 // and of the remainder
@@ -181,8 +181,8 @@ func (t *pamzTracer) emit(l *level, it *pamz.Item, off, n int64, uses []use) err
 		return t.emit(l, r.Params[0].Item, off, n, uses)
 	case pamz.OpCopySource:
 		from := off + int64(r.Params[0].Number)
-		if l.around != nil {
-			return t.emit(l.around, l.source, from, n, uses)
+		if l.outer != nil {
+			return t.emit(l.outer, l.source, from, n, uses)
 		}
 		return t.add(Kept, n, from, 0, uses)
 	case pamz.OpRegion:
@@ -288,10 +288,10 @@ func (t *pamzTracer) cost(l *level, it *pamz.Item, off, n int64) (float64, error
 	case pamz.OpAllZero:
 		return 0, nil
 	case pamz.OpCopySource:
-		if l.around == nil {
+		if l.outer == nil {
 			return 0, nil
 		}
-		return t.cost(l.around, l.source, off+int64(r.Params[0].Number), n)
+		return t.cost(l.outer, l.source, off+int64(r.Params[0].Number), n)
 	case pamz.OpRegion:
 		return t.cost(l, r.Params[0].Item, off+int64(r.Params[1].Number), n)
 	case pamz.OpConcatenation:
@@ -344,7 +344,7 @@ func (t *pamzTracer) nested(l *level, it *pamz.Item) (*level, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner := &level{diff: d, source: source, around: l, depth: l.depth + 1, scale: cost / float64(max(len(data), 1))}
+	inner := &level{diff: d, source: source, outer: l, depth: l.depth + 1, scale: cost / float64(max(len(data), 1))}
 	a := d.Account
 	inner.table = &pool{bytes: inner.scale * float64(a.Header+a.Table+a.Archives)}
 	if rest := restLength(d); rest > 0 {
@@ -371,8 +371,8 @@ func (t *pamzTracer) open(l *level, it *pamz.Item) ([]byte, error) {
 		_, err := io.ReadFull(r.Open(), b)
 		return b, err
 	case pamz.OpCopySource:
-		if l.around != nil {
-			return t.openPart(l.around, l.source, int64(r.Params[0].Number), it.Length)
+		if l.outer != nil {
+			return t.openPart(l.outer, l.source, int64(r.Params[0].Number), it.Length)
 		}
 	case pamz.OpRegion:
 		return t.openPart(l, r.Params[0].Item, int64(r.Params[1].Number), it.Length)
@@ -426,8 +426,8 @@ func (t *pamzTracer) openPart(l *level, it *pamz.Item, off, n int64) ([]byte, er
 		case pamz.OpRegion:
 			return t.openPart(l, r.Params[0].Item, off+int64(r.Params[1].Number), n)
 		case pamz.OpCopySource:
-			if l.around != nil {
-				return t.openPart(l.around, l.source, off+int64(r.Params[0].Number), n)
+			if l.outer != nil {
+				return t.openPart(l.outer, l.source, off+int64(r.Params[0].Number), n)
 			}
 		}
 	}

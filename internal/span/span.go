@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Package span has ranges of bytes, and how far bytes are the same.
+// Package span has ranges of bytes, what reads several of them as one, and how far bytes are
+// the same.
 package span
 
 import (

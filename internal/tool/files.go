@@ -248,20 +248,8 @@ func (c *Context) randomAccess(f *os.File, name string) (*File, error) {
 	return &File{spool, name, size}, nil
 }
 
-// Scratch returns an empty file in the folder for temporary files (TMPDIR)
-// that has no name any more, so that nothing stays behind however the process
-// ends.
-func (c *Context) Scratch() (*os.File, error) {
-	f, err := os.CreateTemp("", c.cmd.Name+".*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
+// Scratch returns newfile.Unnamed of the command.
+func (c *Context) Scratch() (*os.File, error) { return newfile.Unnamed(c.cmd.Name) }
 
 // ScratchDir returns a private folder for temporary files; remove deletes it,
 // and so do failure and signals.

@@ -180,13 +180,13 @@ func (w *writer) prune() {
 	}
 	moved := make([]int64, len(w.ends)) // by how much content of a stream moves
 	var olds [][]byte
-	gone := int64(0)
+	removed := int64(0)
 	for i, b := range w.olds {
-		moved[i] = gone
+		moved[i] = removed
 		if keep[w.owner[i]] {
 			olds = append(olds, b)
 		} else {
-			gone += int64(len(b))
+			removed += int64(len(b))
 		}
 	}
 	for i := range w.Ops {
