@@ -165,9 +165,12 @@ func run(c *tool.Context) error {
 // options reads the flags.
 func options(c *tool.Context) (deploy.Options, error) {
 	o := deploy.Options{
-		Files: c.String("files"), Base: c.String("base"), Sandbox: c.String("sandbox"), Downloader: c.String("downloader"),
-		Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Library: c.String("device"), Processor: c.String("processor"), Installer: installer,
-		Stderr: c.Stderr(), Verbosef: c.Verbosef, Warnf: c.Warnf, WriteFile: c.WriteFile, Start: c.StartWithUs,
+		Device: deploy.Device{
+			Base: c.String("base"), Sandbox: c.String("sandbox"), Downloader: c.String("downloader"),
+			Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Library: c.String("device"), Processor: c.String("processor"), Installer: installer,
+		},
+		Host:  deploy.Host{Stderr: c.Stderr(), Verbosef: c.Verbosef, Warnf: c.Warnf, WriteFile: c.WriteFile, Start: c.StartWithUs},
+		Files: c.String("files"),
 	}
 	var err error
 	if o.Agent, err = deploy.ParseAgent(c.String("agent")); err != nil {

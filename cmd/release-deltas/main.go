@@ -170,15 +170,17 @@ func options(c *tool.Context) (release.Options, error) {
 		DeltasOnly: c.Bool("deltas-only"),
 		All:        c.Bool("all"),
 		Sign:       c.String("sign"),
-		Libzstd:    c.String("libzstd"),
-		Recompress: given(c, "recompress", "device-libzstd", "cert"),
-		Delta:      given(c, "device-libzstd", "device-memory", "device-tmp"),
-		Manifest:   given(c, names(manifestFlags)...),
 		KeepTime:   !c.IsSet("created"),
-		Memory:     c.Size("memory"),
-		Jobs:       c.Int("jobs"),
-		Quiet:      c.Quiet(),
-		Tools:      tools(c),
+		Flags: release.Flags{
+			Recompress: given(c, "recompress", "device-libzstd", "cert"),
+			Delta:      given(c, "device-libzstd", "device-memory", "device-tmp"),
+			Manifest:   given(c, names(manifestFlags)...),
+			Libzstd:    c.String("libzstd"),
+			Quiet:      c.Quiet(),
+		},
+		Memory: c.Size("memory"),
+		Jobs:   c.Int("jobs"),
+		Tools:  tools(c),
 	}
 	switch {
 	case len(c.Args()) == 0:

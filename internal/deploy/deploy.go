@@ -119,18 +119,24 @@ func failStepf(code Code, format string, args ...any) error {
 
 // Options say what is played.
 type Options struct {
+	Device
+	Host
+	Files   string // folder from which the update's files are fetched
+	Scratch string // folder for swupdate's sockets and logs
+	// HandlerError, unless 0, is the code with which the delta handler fails
+	// before it looks at a delta.
+	HandlerError Code
+}
+
+// Device is the device that is played.
+type Device struct {
 	Agent      Agent
 	Downloader string // Curl or Optimization
-	Files      string // folder from which the update's files are fetched
 	Base       string // of the cache
 	Sandbox    string // folder for downloads
 	// OwnSandbox says that Sandbox lies where a device has it, so that it is
 	// on the file system of the cache or is not.
 	OwnSandbox bool
-	Scratch    string // folder for swupdate's sockets and logs
-	// HandlerError, unless 0, is the code with which the delta handler fails
-	// before it looks at a delta.
-	HandlerError Code
 	// Reboot says that the device reboots, or the agent restarts, before the update
 	// is complete. Agents up to 1.0 always reboot after microsoft/swupdate:1.
 	Reboot bool
@@ -143,9 +149,13 @@ type Options struct {
 	// Processor is a program that applies deltas, called with source, delta and
 	// target. "" is what libadudiffapi.so does.
 	Processor string
-	Stderr    io.Writer
-	Verbosef  func(format string, args ...any)
-	Warnf     func(format string, args ...any)
+}
+
+// Host is what a deployment needs of the program that plays it.
+type Host struct {
+	Stderr   io.Writer
+	Verbosef func(format string, args ...any)
+	Warnf    func(format string, args ...any)
 	// WriteFile makes a file appear under its name complete or not at all.
 	WriteFile func(path string, write func(io.Writer) error) error
 	// Start starts a process that shall be ended if this one is; done says that it

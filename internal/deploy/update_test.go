@@ -99,11 +99,15 @@ func FuzzDeploy(f *testing.F) {
 			return
 		}
 		dir := t.TempDir()
-		o := Options{Agent: Agent{1, 3}, Downloader: Curl, Files: filepath.Join(dir, "files"), Base: filepath.Join(dir, "cache"),
-			Sandbox: filepath.Join(dir, "sandbox"), Scratch: dir, RunScript: true, Stderr: io.Discard,
-			Verbosef: func(string, ...any) {}, Warnf: func(string, ...any) {},
-			WriteFile: func(string, func(io.Writer) error) error { return os.ErrPermission },
-			Start:     func(*exec.Cmd) (func(), error) { t.Error("a program was started"); return nil, os.ErrPermission }}
+		o := Options{
+			Device: Device{Agent: Agent{1, 3}, Downloader: Curl, Base: filepath.Join(dir, "cache"), Sandbox: filepath.Join(dir, "sandbox"), RunScript: true},
+			Host: Host{
+				Stderr: io.Discard, Verbosef: func(string, ...any) {}, Warnf: func(string, ...any) {},
+				WriteFile: func(string, func(io.Writer) error) error { return os.ErrPermission },
+				Start:     func(*exec.Cmd) (func(), error) { t.Error("a program was started"); return nil, os.ErrPermission },
+			},
+			Files: filepath.Join(dir, "files"), Scratch: dir,
+		}
 		for _, folder := range []string{o.Files, o.Sandbox} {
 			if err := os.Mkdir(folder, 0o777); err != nil {
 				t.Fatal(err)

@@ -60,16 +60,23 @@ type Options struct {
 	DeviceCounts map[string]int64
 	All          bool // make also deltas that cannot be among the best
 
-	Devices    []string // kinds of devices that get deltas, as DiffGenTool has them, in the order of the manifest
-	Recompress []string // flags for swu-recompress
-	Delta      []string // flags for DiffGenTool, but for --device
-	Libzstd    string   // path, given to both; empty: they find one
-	Manifest   []string // flags for adu-manifest; none: no manifest
-	KeepTime   bool     // a manifest in which nothing else changed keeps its time of creation
+	// Devices are the kinds of devices that get deltas, as DiffGenTool has them, in the order
+	// of the manifest.
+	Devices  []string
+	KeepTime bool // a manifest in which nothing else changed keeps its time of creation
 
+	Flags
 	Memory int64 // bytes for all deltas together; 0: half of what is free
 	Jobs   int   // deltas at a time; 0: as memory and processors allow
-	Quiet  bool
+}
+
+// Flags are passed on to the programs that do the work.
+type Flags struct {
+	Recompress []string // for swu-recompress
+	Delta      []string // for DiffGenTool, but for --device
+	Manifest   []string // for adu-manifest; none: no manifest
+	Libzstd    string   // path, for all that take one; empty: they find one
+	Quiet      bool     // for all
 }
 
 // release is what the target is called without a note that it is recompressed.
