@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Bsdelta makes a delta that turns one SWU, image or file into another on a
-// device with the stock delta processor.
+// device, with a stock delta processor or with our library.
 package main
 
 import (
