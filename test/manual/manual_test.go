@@ -123,6 +123,27 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// TestWidth looks for lines of documents that do not fit a terminal of 100 columns.
+func TestWidth(t *testing.T) {
+	out, err := exec.Command("git", "-C", tooltest.Root(), "ls-files", "*.md", "*.scd").Output()
+	if err != nil {
+		t.Skip("no git, or no checkout of it")
+	}
+	files := strings.Fields(string(out))
+	if len(files) < 20 {
+		t.Errorf("got %d documents", len(files))
+	}
+	for _, f := range files {
+		number := 0
+		for line := range strings.Lines(read(t, filepath.Join(tooltest.Root(), f))) {
+			number++
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+				t.Errorf("%s:%d has %d characters", f, number, n)
+			}
+		}
+	}
+}
+
 // TestScriptFlags checks what all scripts have in common: --help in both forms,
 // --version, and what they say of a flag that they do not have. One that has operands
 // refuses flags behind them.
