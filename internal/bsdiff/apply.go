@@ -110,8 +110,8 @@ func Controls(patch io.ReaderAt, size int64) ([]Control, error) {
 	return list, nil
 }
 
-// maxControls bounds what Controls returns: some 400 MB.
-const maxControls = 1 << 24
+// maxControls bounds what Controls returns: some 200 MB.
+const maxControls = 1 << 23
 
 func (s *stream) control() (Control, error) {
 	var raw [controlSize]byte

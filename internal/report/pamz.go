@@ -15,12 +15,17 @@ import (
 	"swudelta/internal/pamz"
 )
 
-// Limits of the work for one delta.
+// Limits of the work for one delta. What a few bytes of a file can ask for grows with its size, so
+// that a small hostile file is told from a large real one: a real patch makes some 50 bytes from
+// each of its own, and a recipe that is opened has some 10.
 const (
-	maxVisits  = 256 << 20 // of items
-	maxOpened  = 1 << 30   // bytes of deltas and patches that are decompressed
-	maxPatched = 16 << 30  // bytes that patches make
-	maxNested  = 16
+	maxVisits      = 256 << 20 // of items
+	minOpened      = 128 << 20 // bytes of deltas and patches that are decompressed,
+	openedPerByte  = 128       // and as many more for each byte of the file,
+	maxOpened      = 1 << 30   // but no more than this
+	minPatched     = 512 << 20 // bytes that patches make,
+	patchedPerByte = 1024      // and as many more for each byte of the file
+	maxNested      = 16
 )
 
 // blockSize is the unit, in bytes, in which changed bytes of a patch are counted.
@@ -31,7 +36,10 @@ const leastMember = 64 << 10
 
 // PAMZ traces a delta for the stock library. Size is that of its file.
 func PAMZ(d *pamz.Diff, size int64) (*Report, error) {
-	t := &pamzTracer{pools: map[place]*pool{}, levels: map[place]*level{}, patches: map[place]*patch{}}
+	t := &pamzTracer{
+		mayOpen: min(minOpened+openedPerByte*size, maxOpened), mayPatch: minPatched + patchedPerByte*size,
+		pools: map[place]*pool{}, levels: map[place]*level{}, patches: map[place]*patch{},
+	}
 	top := &level{diff: d, scale: 1, table: &pool{bytes: float64(d.Account.Table)}}
 	if d.Version == 2 {
 		top.table.bytes += float64(d.Account.Archives)
@@ -96,7 +104,8 @@ type place struct {
 
 type pamzTracer struct {
 	tracer
-	visits, opened, patched int64
+	visits            int64
+	mayOpen, mayPatch int64 // bytes that are left of the limits
 
 	pools   map[place]*pool
 	levels  map[place]*level // that nested deltas are
@@ -354,12 +363,17 @@ func (t *pamzTracer) nested(l *level, it *pamz.Item) (*level, error) {
 	return inner, nil
 }
 
+// opens counts n bytes that are opened, before they are.
+func (t *pamzTracer) opens(n int64) error {
+	if t.mayOpen -= n; t.mayOpen < 0 {
+		return fault.Dataf("recipes and patches have more content than a file of this size should")
+	}
+	return t.visit()
+}
+
 // open returns the content of an item that is kept in the delta.
 func (t *pamzTracer) open(l *level, it *pamz.Item) ([]byte, error) {
-	if t.opened += it.Length; t.opened > maxOpened {
-		return nil, fault.Dataf("more than %d bytes of recipes and patches", int64(maxOpened))
-	}
-	if err := t.visit(); err != nil || it.Length == 0 {
+	if err := t.opens(it.Length); err != nil || it.Length == 0 {
 		return nil, err
 	}
 	if it.Recipe == nil {
@@ -417,8 +431,8 @@ func (t *pamzTracer) openPart(l *level, it *pamz.Item, off, n int64) ([]byte, er
 			})
 			return out, err
 		case pamz.OpInlineAsset:
-			if t.opened += n; t.opened > maxOpened {
-				return nil, fault.Dataf("more than %d bytes of recipes and patches", int64(maxOpened))
+			if err := t.opens(n); err != nil {
+				return nil, err
 			}
 			b := make([]byte, n)
 			_, err := r.Open().ReadAt(b, off)
@@ -469,8 +483,8 @@ func (t *pamzTracer) patchOf(l *level, it *pamz.Item) (*patch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.patched += it.Length; t.patched > maxPatched {
-		return nil, fault.Dataf("patches make more than %d bytes", int64(maxPatched))
+	if t.mayPatch -= it.Length; t.mayPatch < 0 {
+		return nil, fault.Dataf("patches make more than a file of this size should")
 	}
 	size := int64(len(data))
 	h, err := bsdiff.Parse(bytes.NewReader(data), size)
@@ -482,6 +496,9 @@ func (t *pamzTracer) patchOf(l *level, it *pamz.Item) (*patch, error) {
 	}
 	p := &patch{}
 	if p.controls, err = bsdiff.Controls(bytes.NewReader(data), size); err != nil {
+		return nil, err
+	}
+	if err := t.room(len(p.controls)); err != nil {
 		return nil, err
 	}
 	// Against an old side of zeros a patch makes its diff and extra bytes.

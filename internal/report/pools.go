@@ -8,7 +8,8 @@ import (
 	"swudelta/internal/fault"
 )
 
-// maxSpans bounds the spans of a delta and their uses, together: up to 80 bytes of memory each.
+// maxSpans bounds the spans of a delta, their uses, and the control entries of patches, together:
+// up to 80 bytes of memory each.
 const maxSpans = 8 << 20
 
 // maxContent bounds the content of a member, in bytes.
@@ -38,7 +39,7 @@ func with(uses []use, table *pool) []use {
 type tracer struct {
 	spans []Span
 	uses  [][]use // of each span
-	count int     // of spans and uses, over all members
+	count int     // of what maxSpans bounds, over all members
 	ends  []ended
 }
 
@@ -48,10 +49,18 @@ type ended struct {
 	uses   [][]use
 }
 
+// room counts n pieces, of which there may be maxSpans.
+func (t *tracer) room(n int) error {
+	if t.count += n; t.count > maxSpans {
+		return fault.Dataf("the target consists of too many pieces")
+	}
+	return nil
+}
+
 // add appends a span of n bytes that comes from an offset in the source.
 func (t *tracer) add(k Kind, n, from, changed int64, uses []use) error {
-	if t.count += 1 + len(uses); t.count > maxSpans {
-		return fault.Dataf("the target consists of too many pieces")
+	if err := t.room(1 + len(uses)); err != nil {
+		return err
 	}
 	off := int64(0)
 	if i := len(t.spans) - 1; i >= 0 {

@@ -286,6 +286,8 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// A run of any length wants "-fuzzminimizetime 1x": without, the engine stops for up to a minute
+// to make each interesting input smaller, and counts no runs meanwhile.
 func FuzzPAMZ(f *testing.F) {
 	paths, _ := filepath.Glob(filepath.Join(tooltest.Root(), "internal/pamz/testdata/*.diff"))
 	for _, path := range paths {
@@ -400,4 +402,43 @@ func TestHuge(t *testing.T) {
 			t.Errorf("a target of %d bytes has a report", n)
 		}
 	}
+}
+
+// What a small file can ask for is bounded by its size, before any of it is made.
+func TestBounds(t *testing.T) {
+	asset := pamztest.NewAsset([]byte("not a patch"))
+	large := int64(minPatched + patchedPerByte*1000 + 1)
+	source := pamz.NewItem(10, digest.Sum(nil), &pamz.Recipe{Op: pamz.OpCopySource, Params: []pamz.Param{{Number: 0}}})
+	opened := pamz.NewItem(minOpened+openedPerByte*1000+1, digest.Sum([]byte("opened")), &pamz.Recipe{
+		Op: pamz.OpZstdDecompression, Params: []pamz.Param{{Item: asset}},
+	})
+	for _, c := range []struct {
+		name, want string
+		recipe     pamz.Recipe
+	}{
+		{"patch", "patches make more", pamz.Recipe{Op: pamz.OpBSDiff, Params: []pamz.Param{{Item: asset}, {Item: source}}}},
+		{"nested", "more content", pamz.Recipe{Op: pamz.OpNested, Params: []pamz.Param{{Item: opened}, {Item: source}}}},
+	} {
+		it := pamz.NewItem(large, digest.Sum([]byte(c.name)), &c.recipe)
+		d := &pamz.Diff{Version: 0, Order: pamz.LittleEndian, TargetLength: large, SourceLength: 10, Chunks: []*pamz.Item{it}}
+		if _, err := PAMZ(d, 1000); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+	}
+}
+
+func FuzzNative(f *testing.F) {
+	source, target := pair()
+	f.Add(delta(f, makeDevices(f)["native"], source[:64<<10], append(target[10<<10:80<<10], source[:1000]...)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := native.Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return
+		}
+		if r, err := Native(d); err == nil {
+			if err := r.WriteHTML(io.Discard); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
