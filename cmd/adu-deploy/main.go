@@ -54,7 +54,7 @@ What is printed is a JSON object. Its first part is what happens on the device, 
 the log there says:
 
   outcome              what the SWU was made of: "delta", "full image", or "sandbox"
-                       if it was there already; "already installed"; "failed" if
+                       if an earlier step brought it; "already installed"; "failed" if
                        nothing was installed
   resultCode           700: installed; 0: not
   extendedResultCode   0: nothing went wrong; else the last error of the delta
@@ -63,20 +63,20 @@ the log there says:
                        most 8)
   resultDetails        the errors in words
 
-"twin" is what the cloud sees: "state" (0 idle, 255 failed) and "lastInstallResult", up to
-agent 1.0 with a number, from 1.1 on with hexadecimal text. The errors of the delta
+"twin" is what the cloud sees in the end: "state" (0 idle, 255 failed to download) and
+"lastInstallResult", up to agent 1.0 with a number, from 1.1 on with hexadecimal text. An
+installation that failed leaves the agent idle, with resultCode 0. The errors of the delta
 handler are not in it: an update for which no delta worked looks there like one that was
 made from a delta.
 
 Agents differ. Up to 1.0 there is microsoft/swupdate:1, and the device reboots after it;
 from 1.1 on there is microsoft/swupdate:2 alone. Up to 1.2 an update that reboots the
 device is not cached, nor one whose download lies on another file system than the cache
-(where --sandbox does), and a wrong file in the sandbox is taken away and not fetched
-again. From 1.3 on curl is the downloader. Devices with two copies of the system reboot
-(--reboot, or what the script says).
+(where --sandbox does). From 1.3 on curl is the downloader. Devices with two copies of the
+system reboot (--reboot, or what the script says).
 
-What lies in the sandbox and has the right hash is not fetched again. With --run-script the
-update's script installs, called as microsoft/swupdate:2 calls it; without, swupdate does.
+What the sandbox holds of the update is removed first. With --run-script the update's
+script installs, called as microsoft/swupdate:2 calls it; without, swupdate does.
 
 A delta is applied by what this project's libadudiffapi.so is made of. With --device 1.0
 or 3.0 a delta that the stock library of that generation does not read is refused first,

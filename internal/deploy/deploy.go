@@ -167,7 +167,7 @@ type Host struct {
 const (
 	FromDelta   = "delta"
 	FromFull    = "full image"
-	FromSandbox = "sandbox"
+	FromSandbox = "sandbox" // an earlier step brought it
 	Installed   = "already installed"
 	Failed      = "failed"
 )
@@ -179,6 +179,8 @@ type deployment struct {
 	soft    []*Failure // what the agent got over, in order
 	outcome string
 	reboot  bool
+	// installing says that all steps are downloaded.
+	installing bool
 }
 
 // Deploy deploys an update. Where the deployment fails the error is a *Failure, and
@@ -200,6 +202,9 @@ func (d *deployment) run() (int, error) {
 	if len(steps) == 0 {
 		return 0, failf(codeNoSteps, "the update has no steps")
 	}
+	if err := d.emptySandbox(); err != nil {
+		return 0, err
+	}
 	done := make([]bool, len(steps)) // installed already
 	for i, s := range steps {
 		var err error
@@ -207,6 +212,7 @@ func (d *deployment) run() (int, error) {
 			return i, err
 		}
 	}
+	d.installing = true
 	for i, s := range steps {
 		if done[i] {
 			continue

@@ -62,9 +62,22 @@ func hasHash(path string, want hash) (bool, error) {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil)) == want.value, nil
 }
 
-// download gets a file into the sandbox: what is there already, or what the
-// download handler makes, or the whole. It returns what it came from, or "" if
-// the agent takes a wrong file away and goes on without it.
+// emptySandbox removes what the update would find of itself in the sandbox. The agent makes the
+// folder anew before it downloads anything; here it may hold more, which is left alone.
+func (d *deployment) emptySandbox() error {
+	for _, name := range d.update.names() {
+		if !safeName(name) {
+			continue
+		}
+		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// download gets a file into the sandbox: what a step before has brought there, or what the
+// download handler makes, or the whole. It returns what it came from.
 func (d *deployment) download(f file) (origin string, err error) {
 	want := f.hashes[0]
 	if _, err := newHash(want.algorithm); err != nil {
@@ -79,13 +92,8 @@ func (d *deployment) download(f file) (origin string, err error) {
 		if good {
 			return FromSandbox, nil
 		}
-		d.Verbosef("%s in the sandbox does not have the hash of the manifest", f.name)
 		if err := os.Remove(path); err != nil {
 			return "", err
-		}
-		if d.Agent.before(1, 3) {
-			d.Warnf("%s in the sandbox is wrong: the agent removes it, and does not fetch it again", f.name)
-			return "", nil
 		}
 	}
 	made, err := d.handle(f)

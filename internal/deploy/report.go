@@ -26,7 +26,7 @@ type Report struct {
 
 // Twin is the part of the device's twin that the agent writes.
 type Twin struct {
-	State             int        `json:"state"` // 0: idle; 255: failed
+	State             int        `json:"state"` // 0: idle; 255: failed to download
 	LastInstallResult TwinResult `json:"lastInstallResult"`
 }
 
@@ -75,16 +75,18 @@ func (f *Failure) details() string { return f.Code.String() + " " + f.Text }
 // twin makes what the cloud sees. The delta handler's errors are recorded for the
 // workflow of the step, and the reporter looks at that of the deployment, so that
 // they never get there. After a reboot the workflow is gone, and with it the
-// steps.
+// steps. After a failed installation the agent reports that it failed, restores what there is a
+// backup of, and then reports that it is idle, with the same result.
 func (d *deployment) twin(result int, failure *Failure, failedStep int) Twin {
 	var code Code
 	if failure != nil {
 		code = failure.Code
 	}
 	t := Twin{LastInstallResult: d.twinResult(result, code)}
-	if failure != nil {
+	switch {
+	case failure != nil && !d.installing:
 		t.State = stateFailed
-	} else if d.reboot {
+	case failure == nil && d.reboot:
 		return t
 	}
 	t.LastInstallResult.StepResults = map[string]TwinResult{}
