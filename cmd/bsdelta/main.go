@@ -49,6 +49,8 @@ it is smaller than TARGET.
 --device-memory bounds the resident memory that a process needs to apply the
 delta with the stock library; less memory makes a larger delta. --device-tmp
 bounds the temporary space that it needs in /tmp; the delta becomes slightly larger.
+--memory bounds the resident memory here: what cannot be done with it is refused
+before the work begins, and where it is short, the delta becomes slightly larger.
 
 A layout, made by extdump or by hand, tells what lies where in an image. It is a
 hint: without one the content alone decides.`,
@@ -66,7 +68,7 @@ bsapply source.swu update.delta | cmp - target.swu`,
 		&tool.Strings{Name: "target-layout", Arg: "[MEMBER=]FILE", Help: "layout of (a member of) TARGET"},
 		&tool.Size{Name: "device-memory", Value: plan.DefaultDeviceMemory, Help: "resident memory of the process that applies the delta"},
 		&tool.Size{Name: "device-tmp", Help: "temporary space on the device; default: any"},
-		&tool.Size{Name: "memory", Value: plan.DefaultMemory, Help: "memory to use here"},
+		&tool.Size{Name: "memory", Value: plan.DefaultMemory, Help: "resident memory to use here"},
 		&tool.Int{Name: "jobs", Short: "j", Arg: "N", Help: "packs to work on at a time; default: one per processor; the delta is the same for any number"},
 		zstdflag.File(),
 		zstdflag.DeviceVersion(),
@@ -75,6 +77,8 @@ bsapply source.swu update.delta | cmp - target.swu`,
 	},
 	Run: run,
 }
+
+const memoryHint = "allow more with --memory"
 
 func run(c *tool.Context) error {
 	kind, err := devices.Parse(c.String("device"))
@@ -98,10 +102,8 @@ func run(c *tool.Context) error {
 	default:
 		return tool.Usagef("--format %q: want pamz or bsdiff40", f)
 	}
-	// Half of the memory for what the collector looks after, a quarter for the images,
-	// which are mapped; libzstd takes the rest.
-	debug.SetMemoryLimit(c.Size("memory") / 2)
-	c.LimitMapped(c.Size("memory") / 4)
+	debug.SetMemoryLimit(max(plan.Heap(c.Size("memory")), 0))
+	c.LimitMapped(plan.Mapped(c.Size("memory")))
 	o := plan.Options{
 		DeviceMemory: c.Size("device-memory"),
 		DeviceTmp:    c.Size("device-tmp"),
@@ -135,7 +137,11 @@ func run(c *tool.Context) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s to %s: %w", source.Name(), target.Name(), err)
+		err = fmt.Errorf("%s to %s: %w", source.Name(), target.Name(), err)
+		if errors.Is(err, plan.ErrMemory) {
+			err = tool.Hint(err, memoryHint)
+		}
+		return err
 	}
 	if path := c.String("explain"); path != "" {
 		if err := c.WriteFile(path, r.Explain); err != nil {
@@ -182,6 +188,10 @@ func plain(c *tool.Context, source, target *tool.File) error {
 		if sides[i], err = c.Load(io.NewSectionReader(stage.ReaderAt(f), 0, f.Size())); err != nil {
 			return err
 		}
+	}
+	need := bsdiff.Default.Memory(len(sides[0]), len(sides[0]), len(sides[1]))
+	if memory := plan.Heap(c.Size("memory")); c.IsSet("memory") && need > memory {
+		return tool.Hint(fmt.Errorf("%w: a patch takes %d bytes, and there are %d", plan.ErrMemory, need, max(memory, 0)), memoryHint)
 	}
 	stage = c.Progress().Start("match", progress.Bytes, source.Size()+target.Size())
 	found := bsdiff.Diff(sides[0], suffix.Array(nil, sides[0]), sides[1], bsdiff.Options{Progress: stage.Add})

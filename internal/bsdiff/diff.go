@@ -34,6 +34,19 @@ const (
 // sorts reports whether a suffix array is needed.
 func (e Effort) sorts() bool { return e != Quick && e != Quickest }
 
+// Memory is what a patch takes with a Workspace, in bytes, for sides of that size of whose old
+// side some is sorted: both sides, the sorted text with its indexes, the path, the streams
+// of the patch twice and a half, and their encoders.
+func (e Effort) Memory(old, sorted, new int) int64 {
+	const others = 16 << 20 // the path and the encoders, as measured
+	index := 4 * int64(sorted)
+	if e.sorts() {
+		// A suffix array of four, up to one for the filter, half of one for heads, one for steps.
+		index = int64(sorted) * 15 / 2
+	}
+	return int64(old) + index + int64(new)*7/2 + min(others, 16*int64(new))
+}
+
 // longRun is the length of matches from which on nothing else is looked for, in
 // bytes.
 func (e Effort) longRun() int {

@@ -65,6 +65,7 @@ type Delta struct {
 	Members                    []*Member // they tile the target
 	Limits                     match.Limits
 	Effort                     int                              // 0 (fast) to 9 (small)
+	Memory                     int64                            // what compressors may take here, in bytes
 	Explain                    func(format string, args ...any) // receives lines on what was done
 	Progress                   *progress.Stage                  // writers say what is to do, and what is done
 }

@@ -5,6 +5,7 @@ package match
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math/bits"
 	"runtime"
 	"slices"
@@ -88,21 +89,29 @@ type Index struct {
 }
 
 const (
+	// leastIndex is what any index may take, in bytes.
+	leastIndex   = 1 << 20
 	positionBits = 40
 	ways         = 4 // neighbouring slots that a key may lie in
 )
 
+// slotSize is the size of a slot, in bytes.
+const slotSize = 8
+
 // NewIndex indexes the anchors of data. Of windows with equal content it keeps
-// the first few.
-func NewIndex(data []byte, zeros []Range) *Index {
+// the first few; all but one in eight of the anchors may be left out, so that it takes at
+// most memory bytes. Where that is not enough, the error is ErrMemory.
+func NewIndex(data []byte, zeros []Range, memory int64) (*Index, error) {
 	content := len(data) - total(zeros, rangeLen)
-	// Of more than a gigabyte fewer anchors are kept, so that the index stays below
-	// half a gigabyte.
 	zeroBits := anchorBits
-	for zeroBits < sparseBits && content>>(zeroBits-anchorBits) > 1<<30 {
+	slots := func() int { return max(bits.Len(uint(content>>zeroBits)), 8) }
+	for zeroBits < sparseBits && slotSize<<slots() > memory {
 		zeroBits++
 	}
-	log := max(bits.Len(uint(content>>zeroBits)), 8)
+	log := slots()
+	if slotSize<<log > max(memory, leastIndex) {
+		return nil, fmt.Errorf("%w: an index of %d bytes of content takes %d", ErrMemory, content, slotSize<<log)
+	}
 	x := &Index{data: data, zeros: zeros, shift: uint(64 - log), slots: make([]uint64, 1<<log+ways)}
 	add := func(batch []anchor) int {
 		x.touch(batch)
@@ -118,8 +127,11 @@ func NewIndex(data []byte, zeros []Range) *Index {
 		return 0
 	}
 	eachStretch(zeros, 0, len(data), func(from, to int) { anchors(data, from, to, zeroBits, add) })
-	return x
+	return x, nil
 }
+
+// Memory is what the index takes, in bytes.
+func (x *Index) Memory() int64 { return int64(len(x.slots)) * slotSize }
 
 // eachStretch calls each for what long runs of zeros leave of the bytes from ... to, with
 // as much of the zeros on both sides as windows can have.

@@ -14,6 +14,7 @@
 package match
 
 import (
+	"errors"
 	"io"
 	"runtime"
 
@@ -58,7 +59,7 @@ type Effort struct {
 type Options struct {
 	Limits
 	Effort  Effort
-	Memory  int64 // to use here, in bytes: it decides how many packs are worked on at a time
+	Memory  int64 // that packs may take here, in bytes; where it is short, they are small
 	Workers int   // at most that many; the result is the same for any number
 
 	Progress *progress.Meter // has the stages match and packs
@@ -100,6 +101,9 @@ type Pack struct {
 // NewSize is the length of what the patch makes, in bytes.
 func (p *Pack) NewSize() int { return total(p.New, func(b []byte) int { return len(b) }) }
 
+// ErrMemory says that there is too little memory here.
+var ErrMemory = errors.New("too little memory")
+
 // finder is what Find works with.
 type finder struct {
 	Options
@@ -109,7 +113,8 @@ type finder struct {
 	hints    *hints
 }
 
-// Find finds where the new side comes from.
+// Find finds where the new side comes from. The error is ErrMemory if Options.Memory is too
+// little for any pack.
 func Find(old, new *Side, o Options) (*Image, error) {
 	stage := o.Progress.Start("match", progress.Bytes, int64(len(new.Data)))
 	f := &finder{

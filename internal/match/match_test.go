@@ -4,6 +4,8 @@ package match
 
 import (
 	"bytes"
+	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -53,7 +55,7 @@ func TestDivide(t *testing.T) {
 	old := random(1, 4<<20)
 	target := edits(old)
 	limits := thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}
-	pieces := divide(NewIndex(old, nil), target, nil, limits, nil).pieces
+	pieces := divide(testIndex(old), target, nil, limits, nil).pieces
 	checkPieces(t, old, target, pieces)
 	k := len(old) / 8
 	for _, c := range []struct {
@@ -89,7 +91,7 @@ func TestDivideDegenerate(t *testing.T) {
 		{"zeros between", make([]byte, 1<<20), bytes.Repeat(append(make([]byte, 20000), 1), 50)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkPieces(t, c.old, c.target, divide(NewIndex(c.old, nil), c.target, nil, limits, nil).pieces)
+			checkPieces(t, c.old, c.target, divide(testIndex(c.old), c.target, nil, limits, nil).pieces)
 		})
 	}
 }
@@ -114,7 +116,7 @@ func FuzzDivide(f *testing.F) {
 				target = append(target, random(seed, n)...)
 			}
 		}
-		checkPieces(t, old, target, divide(NewIndex(old, nil), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}, nil).pieces)
+		checkPieces(t, old, target, divide(testIndex(old), target, nil, thresholds{copy: 40, zero: 16, repeat: 40}, nil).pieces)
 	})
 }
 
@@ -130,7 +132,7 @@ func TestMakePacksSmall(t *testing.T) {
 	const at, n = 20 << 20, 64 << 10
 	copy(target[at:], scatter(old[at:at+n]))
 	d := &division{pieces: []piece{{kind: inOld, n: at}, {kind: inPack, at: at, n: n}, {kind: inOld, at: at + n, n: len(old) - at - n, off: at + n}}}
-	packs := makePacks(NewIndex(old, nil), target, d, newHints(nil, nil), testLimits(78<<20), 1.2)
+	packs := makePacks(testIndex(old), target, d, newHints(nil, nil), testLimits(78<<20), 1.2)
 	if len(packs) != 1 || packs[0].oldSize() > 8<<20 {
 		t.Fatalf("%d packs, the first with an old side of %d bytes", len(packs), packs[0].oldSize())
 	}
@@ -142,7 +144,7 @@ func TestMakePacksSmall(t *testing.T) {
 func TestMakePacks(t *testing.T) {
 	old := random(1, 8<<20)
 	target := slices.Concat(scatter(old[4<<20:]), random(9, 1<<20), scatter(old[:4<<20]))
-	idx := NewIndex(old, nil)
+	idx := testIndex(old)
 	pieces := []piece{{kind: inPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
 		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), testLimits(budget), 1.2)
@@ -179,6 +181,55 @@ func BenchmarkDivide(b *testing.B) {
 	target := edits(old)
 	b.SetBytes(int64(len(old) + len(target)))
 	for b.Loop() {
-		divide(NewIndex(old, nil), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}, nil)
+		divide(testIndex(old), target, nil, thresholds{copy: 64 << 10, zero: 16 << 10, repeat: 8 << 10}, nil)
+	}
+}
+
+// testIndex returns an index of all anchors.
+func testIndex(data []byte) *Index {
+	x, err := NewIndex(data, nil, math.MaxInt64)
+	if err != nil {
+		panic(err)
+	}
+	return x
+}
+
+// Packs become smaller where there is little memory, and none is made with too little.
+func TestPacksFitMemory(t *testing.T) {
+	old := random(1, 8<<20)
+	side := &Side{Data: old, Index: testIndex(old)}
+	target := scatter(old)
+	for _, c := range []struct {
+		memory     int64
+		least, max int // packs
+	}{{1 << 30, 1, 1}, {40 << 20, 3, 50}, {1 << 20, 0, 0}, {-1, 0, 0}} {
+		o := Options{Limits: testLimits(32 << 20), Effort: Effort{OldShare: 1.2}, Memory: c.memory}
+		o.Run, o.Zeros, o.Repeat = 1<<20, 1<<20, 1<<20
+		im, err := Find(side, &Side{Data: target}, o)
+		switch {
+		case (c.max == 0) != errors.Is(err, ErrMemory):
+			t.Errorf("%d bytes of memory: %v", c.memory, err)
+		case err == nil && (len(im.Packs) < c.least || len(im.Packs) > c.max):
+			t.Errorf("%d bytes of memory: %d packs", c.memory, len(im.Packs))
+		}
+	}
+}
+
+// An index has fewer anchors where there is little memory, and finds long runs nevertheless.
+func TestIndexFitsMemory(t *testing.T) {
+	data := random(1, 8<<20)
+	for _, memory := range []int64{8 << 20, 1 << 20, 0} {
+		x, err := NewIndex(data, nil, memory)
+		if err != nil || x.Memory() > max(memory, leastIndex)+1<<10 {
+			t.Fatalf("%d bytes: %v", memory, err)
+		}
+		found := 0
+		copies(x, data, 0, len(data), 64<<10, func(p piece) { found += p.n })
+		if found < len(data)-64<<10 {
+			t.Errorf("%d bytes: %d found", memory, found)
+		}
+	}
+	if _, err := NewIndex(random(1, 48<<20), nil, 0); !errors.Is(err, ErrMemory) {
+		t.Errorf("48 MiB without memory: %v", err)
 	}
 }

@@ -86,7 +86,7 @@ func TestShortWindows(t *testing.T) {
 		unresolved = append(unresolved, unit{piece: piece{at: at, n: placeUnit}})
 	}
 	v := make([]votes, len(unresolved))
-	voteShortWindows(NewIndex(old, nil), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v)
+	voteShortWindows(testIndex(old), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v)
 	for i, o := range v {
 		if known := o != (votes{}); known != (i < n/placeUnit) || known && !sameDisplacement(o[0].displacement, from) {
 			t.Errorf("unit %d: %+v", i, o)

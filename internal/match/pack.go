@@ -110,8 +110,9 @@ func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldSh
 	case load == 0:
 		return nil
 	case len(old.data) == 0:
-		return []*pack{{material: material}}
+		return split(material, nil, budget)
 	}
+	d.places = nil
 	unanchored, unused, v := survey(old, target, material, d)
 	for _, s := range unanchored {
 		load += s.Len / 4

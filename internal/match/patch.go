@@ -5,7 +5,9 @@ package match
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -51,16 +53,18 @@ func pieceLen(p piece) int { return p.n }
 
 // matchPacks makes the packs that fit the device and finds their patches.
 func (f *finder) matchPacks() ([]*madePack, error) {
-	packs := makePacks(f.old.Index, f.target, f.division, f.hints, f.Limits, f.Effort.OldShare)
+	packs, n, err := f.fitPacks()
+	if err != nil {
+		return nil, err
+	}
 	made := make([][]*madePack, len(packs))
-	n := f.packWorkers(packs)
 	spaces := make(chan *workspace, n) // one for each worker
 	for range n {
 		spaces <- &workspace{}
 	}
 	stage := f.Progress.Start("packs", progress.Bytes, int64(total(packs, (*pack).oldSize)+total(packs, (*pack).newSize)))
 	stage.Divide(len(packs))
-	err := parallel(len(packs), n, func(i int) error {
+	err = parallel(len(packs), n, func(i int) error {
 		stage.Next()
 		w := <-spaces
 		defer func() { spaces <- w }()
@@ -73,7 +77,7 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 		// there is room for all that can be fresh.
 		c := newChooser(f.old.Index, f.target, f.division, f.hints, f.RangeCost)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
-			half.ranges, half.filler, _ = c.choose(half.material, max(f.Pack-2*half.newSize(), 0))
+			half.ranges, half.filler, _ = c.choose(half.material, max(min(f.Pack-2*half.newSize(), packs[i].oldSize()), 0))
 			k, err := w.match(half, math.MaxInt, f, stage)
 			if err != nil {
 				return err
@@ -82,6 +86,8 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 		}
 		return nil
 	})
+	// What the workspaces took is not needed again, and others, that are not Go, may take it.
+	debug.FreeOSMemory()
 	return slices.Concat(made...), err
 }
 
@@ -160,16 +166,28 @@ func cutRuns(pieces []piece, runs []span.Range) (rest, cut []piece) {
 	return rest, cut
 }
 
-// packWorkers is how many packs are worked on at a time so that all of them fit into
-// the memory that is left beside the images and the index.
-func (f *finder) packWorkers(packs []*pack) int {
-	most := 0
-	for _, p := range packs {
-		sorted := p.oldSize() - total(p.filler, rangeLen)
-		most = max(most, 9*sorted+2*p.oldSize()+4*p.newSize())
+// minPack is the smallest useful sum of both sides of a pack, in bytes.
+const minPack = 1 << 20
+
+// fitPacks makes packs that fit the device, and each of them Memory. Workers is how many of them
+// fit at a time.
+func (f *finder) fitPacks() (packs []*pack, workers int, err error) {
+	limits := f.Limits
+	for {
+		packs := makePacks(f.old.Index, f.target, f.division, f.hints, limits, f.Effort.OldShare)
+		most := int64(1)
+		for _, p := range packs {
+			sorted := p.oldSize() - total(p.filler, rangeLen)
+			most = max(most, f.Effort.Patch.Memory(p.oldSize(), sorted, p.newSize()))
+		}
+		if most <= f.Memory {
+			return packs, int(min(f.Memory/most, int64(f.workers()))), nil
+		}
+		if limits.Pack <= minPack {
+			return nil, 0, fmt.Errorf("%w: a pack takes %d bytes, and there are %d", ErrMemory, most, max(f.Memory, 0))
+		}
+		limits.Pack = max(min(int(float64(limits.Pack)/float64(most)*float64(max(f.Memory, 0))), limits.Pack*9/10), minPack)
 	}
-	left := f.Memory - int64(len(f.old.Data)+len(f.target)+8*len(f.old.Index.slots))
-	return int(max(min(left/int64(max(most, 1)), int64(f.workers())), 1))
 }
 
 // Site is a place of the old side where fresh bytes are inserted, and the range

@@ -108,8 +108,7 @@ func (m *maker) openTrees(sources []*content.Member, changed []*target) error {
 	for i, t := range changed {
 		t.view = new[i]
 	}
-	m.setCandidates(old)
-	return nil
+	return m.setCandidates(old)
 }
 
 // unchanged returns a member of the source whose stored bytes are those of t: the one of
@@ -182,21 +181,24 @@ func (m *maker) openCandidates(sources []*content.Member, stored bool) error {
 			return fmt.Errorf("source: %w", err)
 		}
 	}
-	m.setCandidates(views)
-	return nil
+	return m.setCandidates(views)
 }
 
 // setCandidates makes views of the source candidates. Small ones serve nobody but would make a second
 // copy of the large one, unless there is no large one.
-func (m *maker) setCandidates(views []*content.View) {
+func (m *maker) setCandidates(views []*content.View) error {
 	if large := slices.DeleteFunc(slices.Clone(views), func(v *content.View) bool { return len(v.Data) < smallMember }); len(large) > 0 {
 		views = large
 	}
 	for _, v := range views {
 		side := m.side(v, m.SourceLayouts, "source")
-		side.Index = match.NewIndex(side.Data, side.Zeros)
+		var err error
+		if side.Index, err = match.NewIndex(side.Data, side.Zeros, m.indexMemory()/int64(len(views))); err != nil {
+			return err
+		}
 		m.candidates = append(m.candidates, &candidate{v, side})
 	}
+	return nil
 }
 
 // side returns a view as matching sees it, but for the index.
@@ -246,7 +248,9 @@ func (m *maker) oldSide(v *content.View, new *match.Side) (*match.Side, []conten
 	if old.Data, err = m.Load(io.MultiReader(readers...)); err != nil {
 		return nil, nil, err
 	}
-	old.Index = match.NewIndex(old.Data, old.Zeros)
+	if old.Index, err = match.NewIndex(old.Data, old.Zeros, m.indexMemory()); err != nil {
+		return nil, nil, err
+	}
 	return old, parts, nil
 }
 

@@ -251,21 +251,6 @@ func TestRegions(t *testing.T) {
 	}
 }
 
-// Whatever the options say, a patch has sides that it can have.
-func TestDeviceMemoryIsBounded(t *testing.T) {
-	o := options(t)
-	o.DeviceMemory = 6 << 40
-	m := newMaker(input(random(1, 10)), input(random(2, 10)), o)
-	if b := m.greatestPack(); b > DefaultMemory/packShare {
-		t.Errorf("packs of up to %d bytes", b)
-	}
-	o.Memory = 1 << 50
-	m = newMaker(input(random(1, 10)), input(random(2, 10)), o)
-	if b := m.greatestPack(); b > 1<<31-1 {
-		t.Errorf("packs of up to %d bytes", b)
-	}
-}
-
 // A delta that is large for its target is no surprise to the user.
 func TestLargeDeltaIsTold(t *testing.T) {
 	o := options(t)

@@ -29,11 +29,8 @@ import (
 // Input is one side of the update.
 type Input = content.Input
 
-// Defaults of Options, in bytes.
-const (
-	DefaultDeviceMemory = 96 << 20
-	DefaultMemory       = 2 << 30
-)
+// DefaultDeviceMemory is the default of Options.DeviceMemory, in bytes.
+const DefaultDeviceMemory = 96 << 20
 
 // Options say what the device is and what the plan may use.
 type Options struct {
@@ -43,8 +40,10 @@ type Options struct {
 	// DeviceTmp is the greatest need of temporary space on the device, in
 	// bytes. 0: any.
 	DeviceTmp int64
-	// Memory is what the engine aims to use at most, in bytes: it decides how many
-	// packs are worked on at a time. It is not a hard limit. Default: DefaultMemory.
+	// Memory bounds the resident memory of the process, in bytes: it decides how many packs
+	// are worked on at a time, and where it is short, how large they are and how many places
+	// of the source are indexed. What cannot be done with it is refused with ErrMemory.
+	// Default: DefaultMemory.
 	Memory int64
 	// Effort is the level of effort: 0 (fast) to 9 (small).
 	Effort int
@@ -73,10 +72,6 @@ type Options struct {
 // of their own, where temporary space of the device is tight. Inside a pack such a run costs
 // about as many bytes, plus memory and temporary space of the device, and encoding time.
 const leastRun = 4 << 10
-
-// packShare is the part of Memory that both sides of a pack take, at most: matching
-// needs nine bytes for each byte of an old side that it sorts.
-const packShare = 8
 
 // minPack is the smallest useful sum of both sides of a pack, in bytes.
 const minPack = 1 << 20
@@ -183,20 +178,13 @@ func (m *maker) make() (*Result, error) {
 	return &m.result, nil
 }
 
-// greatestPack returns how many bytes both sides of a pack may have at most, whatever the
-// device has: more than a share of Memory takes too much of it here, and more than
-// bsdiff.MaxSize has no patch.
-func (m *maker) greatestPack() int64 {
-	return min(max(m.Memory/packShare, DefaultDeviceMemory), bsdiff.MaxSize)
-}
-
 // fit makes the delta, with packs that are small enough for the device. What it
 // costs there is known only in the end, so a delta that needs too much memory is
 // made again with smaller packs, and one that needs too much temporary space with
 // shorter runs left out of packs.
 func (m *maker) fit(members []*target) error {
 	limits := m.Device.Limits(m.DeviceMemory)
-	limits.Pack = int(min(int64(limits.Pack), m.greatestPack()))
+	limits.Pack = min(limits.Pack, bsdiff.MaxSize)
 	for {
 		if limits.Pack < minPack {
 			return fault.Dataf("%w: no delta can be applied in %d bytes of memory", ErrDevice, m.DeviceMemory)
@@ -238,7 +226,7 @@ func (m *maker) fit(members []*target) error {
 func (m *maker) match(members []*target, limits match.Limits) (*device.Delta, error) {
 	d := &device.Delta{
 		Source: m.source, Target: m.target.Size, SourceSHA256: m.result.SourceSHA256, TargetSHA256: m.result.TargetSHA256,
-		Limits: limits, Effort: m.Effort, Explain: m.explainf,
+		Limits: limits, Effort: m.Effort, Memory: m.compressorMemory(), Explain: m.explainf,
 	}
 	done := int64(0)
 	between := func(to int64) error {
@@ -300,7 +288,7 @@ func (m *maker) member(t *target, limits match.Limits) (*device.Member, error) {
 		return nil, err
 	}
 	effort := efforts[m.Effort]
-	im, err := match.Find(old, new, match.Options{Limits: limits, Effort: effort, Memory: m.Memory, Workers: m.Workers, Progress: m.Progress})
+	im, err := match.Find(old, new, match.Options{Limits: limits, Effort: effort, Memory: m.matchMemory(old.Index), Workers: m.Workers, Progress: m.Progress})
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func copySparse(f *os.File, r io.Reader) (int64, error) {
 // a command writes does not depend on it.
 func (c *Context) LimitMapped(limit int64) {
 	go func() {
-		for range time.Tick(50 * time.Millisecond) {
+		for range time.Tick(10 * time.Millisecond) {
 			if sharedMemory() > limit {
 				releaseMapped()
 			}

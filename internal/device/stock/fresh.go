@@ -33,6 +33,8 @@ const (
 	// minAlwaysPrefix is the number of literal bytes from which on the frame is not also
 	// compressed without old content before it, which has always helped there.
 	minAlwaysPrefix = 1 << 20
+	// zstdTables is what the tables of zstd -22 take at most for each byte of the window.
+	zstdTables = 8
 	// prefixCost is what the recipes around such a frame cost, in bytes.
 	prefixCost = 750
 )
@@ -54,8 +56,9 @@ func (f *frame) item(n int) *pamz.Item {
 // content around the places where they are inserted. budget is the memory of a pack on the device.
 func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) {
 	fresh, old, budget, level := im.Fresh, im.Old, delta.Limits.Pack, stocklib.ZstdLevel(delta.Effort)
+	tables := bits.Len(uint(delta.Memory/zstdTables)) - 1 // the widest window here
 	window := func(n int) int {
-		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(stocklib.MaxWindow)-1), 10)
+		return max(min(bits.Len(uint(n-1)), bits.Len(uint(budget))-1, bits.Len(stocklib.MaxWindow)-1, tables), 10)
 	}
 	context := match.ContextRanges(im.Sites, min(match.MaxContext, budget/3, 1<<window(math.MaxInt32)-len(fresh)))
 	prefix := make([]byte, 0, match.Total(context))
