@@ -179,6 +179,7 @@ type deployment struct {
 	soft    []*Failure // what the agent got over, in order
 	outcome string
 	reboot  bool
+	done    []bool // steps that were installed before
 	// installing says that all steps are downloaded.
 	installing bool
 }
@@ -199,29 +200,29 @@ func Deploy(u *Update, o Options) (*Report, error) {
 // step that failed.
 func (d *deployment) run() (int, error) {
 	steps := d.update.steps
+	d.done = make([]bool, len(steps))
 	if len(steps) == 0 {
 		return 0, failf(codeNoSteps, "the update has no steps")
 	}
 	if err := d.emptySandbox(); err != nil {
 		return 0, err
 	}
-	done := make([]bool, len(steps)) // installed already
 	for i, s := range steps {
 		var err error
-		if done[i], err = d.downloadStep(i, s); err != nil {
+		if d.done[i], err = d.downloadStep(i, s); err != nil {
 			return i, err
 		}
 	}
 	d.installing = true
 	for i, s := range steps {
-		if done[i] {
+		if d.done[i] {
 			continue
 		}
 		if err := d.installStep(i, s); err != nil {
 			return i, err
 		}
 	}
-	if !slices.Contains(done, false) {
+	if !slices.Contains(d.done, false) {
 		d.outcome = Installed
 	}
 	return 0, d.cache()

@@ -40,9 +40,10 @@ type TwinResult struct {
 }
 
 const (
-	applySuccess = 700
-	stateFailed  = 255
-	maxSoft      = 8 // codes that are reported beside the first
+	applySuccess   = 700
+	installSkipped = 603 // a step that was installed before
+	stateFailed    = 255
+	maxSoft        = 8 // codes that are reported beside the first
 )
 
 // report makes the report of a deployment that failed with failure, or did not.
@@ -74,8 +75,7 @@ func (f *Failure) details() string { return f.Code.String() + " " + f.Text }
 
 // twin makes what the cloud sees. The delta handler's errors are recorded for the
 // workflow of the step, and the reporter looks at that of the deployment, so that
-// they never get there. After a reboot the workflow is gone, and with it the
-// steps. After a failed installation the agent reports that it failed, restores what there is a
+// they never get there. After a reboot the agent finds each step installed. After a failed installation the agent reports that it failed, restores what there is a
 // backup of, and then reports that it is idle, with the same result.
 func (d *deployment) twin(result int, failure *Failure, failedStep int) Twin {
 	var code Code
@@ -83,15 +83,15 @@ func (d *deployment) twin(result int, failure *Failure, failedStep int) Twin {
 		code = failure.Code
 	}
 	t := Twin{LastInstallResult: d.twinResult(result, code)}
-	switch {
-	case failure != nil && !d.installing:
+	if failure != nil && !d.installing {
 		t.State = stateFailed
-	case failure == nil && d.reboot:
-		return t
 	}
 	t.LastInstallResult.StepResults = map[string]TwinResult{}
 	for i := range d.update.steps {
-		code := Code(0)
+		result, code := result, Code(0)
+		if d.done[i] || d.reboot && failure == nil {
+			result = installSkipped
+		}
 		if failure != nil && failure.inStep && i == failedStep {
 			code = failure.Code
 		}
