@@ -11,8 +11,10 @@ import (
 
 	"swudelta/internal/codec"
 	"swudelta/internal/digest"
+	"swudelta/internal/layout"
 	"swudelta/internal/member"
 	"swudelta/internal/progress"
+	"swudelta/internal/span"
 )
 
 // Opened is a compressed member of the source that was opened.
@@ -34,10 +36,16 @@ type Segment struct {
 type Place struct{ From, At, Len int64 }
 
 // Image is bytes that may have a layout of their own: a member as it is stored, or the content of
-// a compressed one.
+// a compressed one, but no file that was put together from its pieces.
 type Image struct {
 	Data   []byte
 	Places []Place // of what of it is in the view
+}
+
+// Side is members of the source or the target, and layouts that were given, by their names.
+type Side struct {
+	Members []*Member
+	Layouts map[string]*layout.Layout
 }
 
 // tree is a member of one side with the compressed members in it, and those in these.
@@ -50,12 +58,12 @@ type tree struct {
 // Trees returns views of members of both sides for a device that opens and closes compressed members
 // itself. Members of the target that the source has too, with the same stored bytes, stay closed: so
 // do those of the source. Of the target those are opened that can be closed again.
-func (o *Options) Trees(sources, targets []*Member) (old, new []*View, err error) {
-	oldTrees, err := o.trees(sources)
+func (o *Options) Trees(source, target Side) (old, new []*View, err error) {
+	oldTrees, err := o.trees(source)
 	if err != nil {
 		return nil, nil, err
 	}
-	newTrees, err := o.trees(targets)
+	newTrees, err := o.trees(target)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,9 +96,10 @@ func (o *Options) Trees(sources, targets []*Member) (old, new []*View, err error
 }
 
 // trees finds what is in members.
-func (o *Options) trees(list []*Member) (out []*tree, err error) {
+func (o *Options) trees(s Side) (out []*tree, err error) {
 	find := member.Finder{Load: o.Load}
-	for _, m := range list {
+	for _, m := range s.Members {
+		find.Scattered = func(image []byte) [][]span.Range { return scattered(image, s.Layouts[m.Name]) }
 		t := &tree{Member: m}
 		if t.data, err = o.Load(m.Open()); err == nil {
 			t.members, err = find.Find(t.data)
@@ -123,10 +132,14 @@ func (o *Options) analyse(trees []*tree, known sums) error {
 	var collect func(list []*member.Member)
 	collect = func(list []*member.Member) {
 		for _, m := range list {
-			if !known[m.SHA256] {
-				tasks = append(tasks, m)
-				collect(m.Members)
+			if known[m.SHA256] {
+				m.Closed = false
+				continue
 			}
+			if !m.Closed { // as pieces are, which there is nothing to find out about
+				tasks = append(tasks, m)
+			}
+			collect(m.Members)
 		}
 	}
 	for _, t := range trees {
@@ -230,16 +243,19 @@ func (o *Options) oldView(t *tree, opened func(*member.Member) bool) (*View, err
 				size += m.Len
 			}
 		}
-		if at := int64(0); size > int64(len(data))/4*mostly {
-			for _, m := range inside {
+		// Content of what is only in pieces is the same bytes.
+		without := size > int64(len(data))/4*mostly
+		at := int64(0)
+		for _, m := range inside {
+			if without || m.Number == member.Pieces {
 				put(at, m.Off)
 				at = m.End()
 			}
-			put(at, int64(len(data)))
-		} else {
-			put(0, int64(len(data)))
 		}
-		b.images = append(b.images, image)
+		put(at, int64(len(data)))
+		if in == nil || in.Number != member.Pieces {
+			b.images = append(b.images, image)
+		}
 		for _, m := range inside {
 			add(m.Content, 0, &Opened{Range{Off: base + m.Off, Len: m.Len}, m, in}, m.Members)
 		}
@@ -258,14 +274,17 @@ func (o *Options) newView(t *tree) (*View, error) {
 	b := &builder{}
 	closed := ""
 	var notOpened []string
-	var add func(data []byte, list []*member.Member) []Segment
-	add = func(data []byte, list []*member.Member) (out []Segment) {
-		at := len(b.images)
-		b.images = append(b.images, Image{Data: data})
+	var images []*Image
+	var add func(data []byte, in *member.Member, list []*member.Member) []Segment
+	add = func(data []byte, in *member.Member, list []*member.Member) (out []Segment) {
+		image := &Image{Data: data}
+		if in == nil || in.Number != member.Pieces {
+			images = append(images, image)
+		}
 		done := int64(0)
 		put := func(to int64) {
 			if done < to {
-				b.images[at].Places = append(b.images[at].Places, b.add(data, done, to-done))
+				image.Places = append(image.Places, b.add(data, done, to-done))
 				out = append(out, Segment{Len: to - done})
 			}
 		}
@@ -280,13 +299,16 @@ func (o *Options) newView(t *tree) (*View, error) {
 				continue
 			}
 			put(m.Off)
-			out = append(out, Segment{Len: m.Len, Member: m, Parts: add(m.Content, m.Members)})
+			out = append(out, Segment{Len: m.Len, Member: m, Parts: add(m.Content, m, m.Members)})
 			done = m.End()
 		}
 		put(int64(len(data)))
 		return out
 	}
-	segments := add(t.data, t.members)
+	segments := add(t.data, nil, t.members)
+	for _, image := range images {
+		b.images = append(b.images, *image)
+	}
 	v, err := b.view(o, t.Member)
 	if err != nil {
 		return nil, err

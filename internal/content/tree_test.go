@@ -140,7 +140,7 @@ func TestTrees(t *testing.T) {
 			o := options(&notes)
 			o.Libraries = &member.Libraries{}
 			old, new := fileMember(test.old), fileMember(test.new)
-			olds, news, err := o.Trees([]*Member{old}, []*Member{new})
+			olds, news, err := o.Trees(Side{Members: []*Member{old}}, Side{Members: []*Member{new}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,7 +187,7 @@ func TestTreesNotes(t *testing.T) {
 	var notes []string
 	o := options(&notes)
 	o.Libraries = &member.Libraries{}
-	_, news, err := o.Trees([]*Member{fileMember(noise(3, 1000))}, []*Member{fileMember(odd.Bytes())})
+	_, news, err := o.Trees(Side{Members: []*Member{fileMember(noise(3, 1000))}}, Side{Members: []*Member{fileMember(odd.Bytes())}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func FuzzTrees(f *testing.F) {
 		o := options(&notes)
 		o.Libraries = &member.Libraries{}
 		om, nm := fileMember(old), fileMember(new)
-		olds, news, err := o.Trees([]*Member{om}, []*Member{nm})
+		olds, news, err := o.Trees(Side{Members: []*Member{om}}, Side{Members: []*Member{nm}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
+	"swudelta/internal/span"
 )
 
 // Member is a member that was found and opened.
@@ -55,6 +56,9 @@ type Finder struct {
 	Count int
 	// Content is how many bytes their content may have together. Default: 2 GiB.
 	Content int64
+	// Scattered returns the files of an image that lie in several pieces: for each its ranges,
+	// in order and apart. Default: none.
+	Scattered func(image []byte) [][]span.Range
 }
 
 const (
@@ -80,6 +84,9 @@ func (f *Finder) defaults() {
 	}
 	if f.Content == 0 {
 		f.Content = 2 << 30
+	}
+	if f.Scattered == nil {
+		f.Scattered = func([]byte) [][]span.Range { return nil }
 	}
 }
 
@@ -122,7 +129,22 @@ func (f *Finder) find(b []byte, depth int) (list []*Member, err error) {
 	if depth == 0 {
 		return nil, nil
 	}
+	scattered := f.Scattered(b)
 	for at := 0; at+leastMember < len(b); at++ {
+		for len(scattered) > 0 && int(scattered[0][0].Off) < at {
+			scattered = scattered[1:] // it begins in a member
+		}
+		if len(scattered) > 0 && int(scattered[0][0].Off) == at {
+			m, err := f.gather(b, scattered[0], depth)
+			if err != nil {
+				return nil, err
+			}
+			if m != nil {
+				list = append(list, m)
+				at = int(m.End()) - 1
+				continue
+			}
+		}
 		key := uint16(b[at]) | uint16(b[at+1])<<8
 		if begins[key/64]>>(key%64)&1 == 0 {
 			continue

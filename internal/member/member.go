@@ -39,6 +39,7 @@ const (
 	LZMA    Number = 6 // a stream of the older .lzma format
 	LZ4     Number = 7 // an LZ4 frame, or a stream of the legacy format
 	Bzip2   Number = 8 // streams of bzip2, one behind the other
+	Pieces  Number = 9 // a file that lies in several pieces
 )
 
 // formats is the table of all formats. To add one, add a number and a line.
@@ -51,6 +52,7 @@ var formats = map[Number]Format{
 	LZMA:    remade{lzma{}},
 	LZ4:     remade{lz4{}},
 	Bzip2:   remade{bzip2{}},
+	Pieces:  pieces{},
 }
 
 // Lookup returns the format with a number.
@@ -76,15 +78,16 @@ type Format interface {
 	// Name is what people call it.
 	Name() string
 
-	// Magics are what members, or what holds them, begin with: two bytes or more.
+	// Magics are what members, or what holds them, begin with: two bytes or more. What is not
+	// found this way has none.
 	Magics() []string
 
 	// Find looks at b, which begins with one of Magics and ends where what is searched ends, for
 	// a member. It is cheap: nothing is decompressed. ok is false if there is none.
 	Find(b []byte) (found Found, ok bool)
 
-	// Open returns a reader of the content of the member that r begins with. If Find tells the length, r
-	// has that many bytes. Else what follows on the member is not looked at, but may be read.
+	// Open returns a reader of the content of the member that r begins with, an io.ReaderAt if
+	// InPlace says so. If Find tells the length, r has that many bytes. Else what follows on the member is not looked at, but may be read.
 	Open(r io.Reader, params []byte) (Reader, error)
 
 	// OpenMemory returns the memory that a reader takes, in bytes.
@@ -111,7 +114,7 @@ type Found struct {
 }
 
 // MaxOpenParams bounds the parameters of Format.Open, in bytes.
-const MaxOpenParams = 16
+const MaxOpenParams = 100
 
 // Reader reads the content of a member.
 type Reader interface {

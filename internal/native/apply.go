@@ -216,12 +216,16 @@ func (d *Delta) need() (Need, error) {
 		if s.Format == member.Stored {
 			continue
 		}
-		if n.Scratch += s.Size; n.Scratch > MaxSize {
-			return n, fault.Dataf("too much scratch space")
-		}
 		memory, err := s.format().OpenMemory(s.Params)
 		if err != nil {
 			return n, fmt.Errorf("stream %d: %w", i, err)
+		}
+		if member.InPlace(s.Format) {
+			n.Memory += memory
+			continue
+		}
+		if n.Scratch += s.Size; n.Scratch > MaxSize {
+			return n, fault.Dataf("too much scratch space")
 		}
 		opening = max(opening, memory)
 	}
@@ -299,11 +303,17 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 	for i, s := range a.Old {
 		r := io.NewSectionReader(content[s.Parent], s.Offset, s.Length)
 		if s.Format != member.Stored {
-			if err := a.unpack(s, r, at); err != nil {
+			err := error(nil)
+			if member.InPlace(s.Format) {
+				r, err = inPlace(s, r)
+			} else {
+				err = a.unpack(s, r, at)
+				r = io.NewSectionReader(a.scratch, at, s.Size)
+				at += s.Size
+			}
+			if err != nil {
 				return fmt.Errorf("stream %d: %w", i, err)
 			}
-			r = io.NewSectionReader(a.scratch, at, s.Size)
-			at += s.Size
 		}
 		content = append(content, r)
 		if !s.Hidden {
@@ -316,6 +326,18 @@ func (a *applier) stage(source io.ReaderAt, size int64) error {
 
 // freeSpace is newfile.FreeSpace, but for tests.
 var freeSpace = newfile.FreeSpace
+
+// inPlace returns the content of a stream that is read where it is stored.
+func inPlace(s Stream, r *io.SectionReader) (*io.SectionReader, error) {
+	z, err := s.format().Open(r, s.Params)
+	if err != nil {
+		return nil, err
+	}
+	if s.Size != s.Length {
+		return nil, fault.Dataf("has not the %d bytes of content that are stated", s.Size)
+	}
+	return io.NewSectionReader(z.(io.ReaderAt), 0, s.Size), nil
+}
 
 // unpack opens a stream into scratch space.
 func (a *applier) unpack(s Stream, r io.Reader, at int64) error {

@@ -44,7 +44,7 @@ const (
 	maxDepth    = 8
 	maxContent  = 4 << 20  // of the content section, in bytes
 	maxClosing  = 64 << 20 // of the parameters of a segment, in bytes
-	maxParams   = 64       // of what a stream or segment states in the content section
+	maxParams   = 128      // of what a stream or segment states in the content section
 
 	// entryMemory is what a stream or segment takes while a delta is applied, in bytes.
 	entryMemory = 256

@@ -101,7 +101,7 @@ func (m *maker) openTrees(sources []*content.Member, changed []*target) error {
 	for _, t := range changed {
 		list = append(list, t.Member)
 	}
-	old, new, err := m.opening.Trees(sources, list)
+	old, new, err := m.opening.Trees(content.Side{Members: sources, Layouts: m.SourceLayouts}, content.Side{Members: list, Layouts: m.TargetLayouts})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -77,6 +78,47 @@ func TestMakeNative(t *testing.T) {
 				t.Errorf("another delta with more workers: %v", err)
 			}
 		})
+	}
+}
+
+// A compressed file and a program that lie in pieces of an image, between which are tables, and in other
+// pieces than those of the source, are put together.
+func TestNativePieces(t *testing.T) {
+	tooltest.Need(t, "mke2fs")
+	image := func(first int, words []byte) []byte {
+		dir := t.TempDir()
+		tree, image := filepath.Join(dir, "tree"), filepath.Join(dir, "image")
+		if err := os.Mkdir(tree, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range map[string][]byte{"a": random(3, first), "b.gz": gzipped(t, words)} {
+			if err := os.WriteFile(filepath.Join(tree, name), b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command("mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-g", "256", "-O", "^flex_bg,^has_journal,^resize_inode",
+			"-U", "6f1c5a70-3b1e-4c1a-9d5e-0a7a6b1f2c3d", "-d", tree, image, "2M")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		b, err := os.ReadFile(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	words := fmt.Appendf(nil, "%x", random(11, 500<<10))
+	source, target := image(20000, words), image(50000, edits(words))
+	r, err := Make(input(source), input(target), optionsFor(t, "native"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var why bytes.Buffer
+	if r.Explain(&why); !bytes.Contains(why.Bytes(), []byte(": put together")) {
+		t.Errorf("nothing was put together:\n%s", &why)
+	}
+	if n := len(r.Delta); n > 200<<10 { // closed, the file has some 580,000 bytes
+		t.Errorf("%d bytes", n)
 	}
 }
 

@@ -170,7 +170,7 @@ func (it *Item) reason() string {
 		}
 		return why
 	case share(Opened) >= 50:
-		return "opened: compressed again from its content"
+		return "opened: made again from its content"
 	case share(New) >= 90:
 		why = "new"
 	case share(New)+share(Patched) >= 50 && share(New) > share(Patched):

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"swudelta/internal/content"
+	"swudelta/internal/member"
 	format "swudelta/internal/native"
 )
 
@@ -41,6 +42,14 @@ func (m *made) plain(data []byte, ops ...format.Op) {
 	m.add(ops)
 }
 
+// close adds a member, with what its content is made of.
+func (m *made) close(x *member.Member, inner made) {
+	m.segments = append(m.segments, format.Segment{Format: x.Number, Length: x.Len, Params: x.CloseParams, Parts: inner.segments})
+	m.news = append(m.news, inner.news...)
+	m.add(inner.ops)
+	m.cost += inner.cost + float64(len(x.CloseParams)+2*costOp)
+}
+
 func (m *made) add(ops []format.Op) {
 	for _, o := range ops {
 		m.ops = join(m.ops, o)
@@ -67,6 +76,12 @@ func (c *chooser) choose(list []content.Segment, ratio float64) (out made) {
 			continue
 		}
 		m := s.Member
+		if m.Number == member.Pieces { // its content is the same bytes
+			inner := c.choose(s.Parts, ratio)
+			c.explain("%v of %d bytes at %d: put together", m.Number, m.Len, m.Off)
+			out.close(m, inner)
+			continue
+		}
 		inner := c.choose(s.Parts, costLiteral*float64(m.Len)/float64(len(m.Content)))
 		cost := inner.cost + float64(len(m.CloseParams)+2*costOp)
 		if cost >= float64(m.Len) {
@@ -76,10 +91,7 @@ func (c *chooser) choose(list []content.Segment, ratio float64) (out made) {
 			continue
 		}
 		c.explain("%v of %d bytes at %d: opened: content %d, closing %d, saves about %.0f", m.Number, m.Len, m.Off, len(m.Content), len(m.CloseParams), float64(m.Len)-cost)
-		out.segments = append(out.segments, format.Segment{Format: m.Number, Length: m.Len, Params: m.CloseParams, Parts: inner.segments})
-		out.news = append(out.news, inner.news...)
-		out.add(inner.ops)
-		out.cost += cost
+		out.close(m, inner)
 	}
 	return out
 }
