@@ -10,6 +10,8 @@ import (
 	"swudelta/internal/span"
 )
 
+// Numbers that limit the search for time; doc/engine.md, "Tuned constants", says on what they were
+// tuned, and how flat the optima are.
 const (
 	none         = -1
 	maxKnown     = 48      // diagonals that are candidates at a time
