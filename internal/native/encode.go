@@ -81,6 +81,7 @@ func (e *encoder) encode() error {
 	if err != nil {
 		return err
 	}
+	e.Progress.Expect(e.sizeOf(Copy) + e.sizeOf(Literal))
 	literals, stored := e.literals()
 	operations, err := encodeOps(e.ops)
 	if err != nil {
@@ -230,6 +231,7 @@ func (e *encoder) differences(d *Delta) ([]byte, error) {
 					return nil, err
 				}
 				o.Old += n
+				e.Progress.Add(n)
 			}
 			at, o.Len, left = at+n, o.Len-n, left-n
 		}
@@ -289,7 +291,12 @@ func (e *encoder) literals() (coded, stored []byte) {
 	if left = e.sizeOf(Literal); left > 0 {
 		slots := min(max(bits.Len(uint(left))-2, leastSlots), 18)
 		l := newLiteralCoder(e, slots, window)
-		e.eachOp(l.op)
+		e.eachOp(func(o Op, at int64) {
+			l.op(o, at)
+			if o.Kind == Literal {
+				e.Progress.Add(o.Len)
+			}
+		})
 		coded = append([]byte{byte(slots), byte(window)}, l.c.Finish()...)
 	}
 	e.eachOp(func(o Op, at int64) {
