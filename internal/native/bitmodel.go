@@ -12,6 +12,8 @@ type bitModel struct {
 	tables [mix.Contexts][]uint8
 	probs  []mix.Prob // by the situation
 	shift  uint
+
+	without int // 1 + a context that is left out, to measure what it is worth
 }
 
 // newBitModel returns a model with tables of 1<<log histories, and a probability and weights
@@ -27,9 +29,17 @@ func newBitModel(log, situations int) *bitModel {
 
 // code codes a bit in contexts of which hashes are given.
 func (m *bitModel) code(c *mix.Coder, bit int, hashes *[mix.Contexts]uint32, situation int) int {
+	leaveOut(hashes, m.without)
 	for i, h := range hashes {
 		m.bits.Histories[i] = &m.tables[i][h>>m.shift]
 	}
 	m.bits.Prob = &m.probs[situation]
 	return m.bits.Code(c, bit, situation)
+}
+
+// leaveOut takes a context, counted from 1, out of those that are mixed; 0 is none.
+func leaveOut(hashes *[mix.Contexts]uint32, context int) {
+	if context > 0 {
+		hashes[context-1] = 0
+	}
 }

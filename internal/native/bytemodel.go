@@ -20,6 +20,7 @@ type byteModel struct {
 	bits    *mix.Predictor
 	none    mix.Prob                 // where the guess is wrong, or there is none
 	guesses [maxSure + 1][2]mix.Prob // by how sure the guess is, and the guessed bit
+	without int                      // as in bitModel
 }
 
 // guess is what a byte is expected to be.
@@ -41,6 +42,7 @@ func newByteModel(log uint, situations int) *byteModel {
 // code codes a byte in contexts of which hashes are given. Half a byte has one slot in each
 // context.
 func (m *byteModel) code(c *mix.Coder, b byte, hashes *[mix.Contexts]uint32, g guess, situation int) byte {
+	leaveOut(hashes, m.without)
 	var slots [mix.Contexts]*mix.Slot
 	node := 1
 	for half := 4; half >= 0; half -= 4 {

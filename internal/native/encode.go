@@ -202,13 +202,17 @@ func (e *encoder) differences(d *Delta) ([]byte, error) {
 	if !e.differ() {
 		return nil, nil
 	}
+	return e.differencesBy(newDifferences(), leafSizes(d.New, nil))
+}
+
+// differencesBy codes the differences with a model, not across the bounds of leaves of those
+// sizes.
+func (e *encoder) differencesBy(m *differences, leaves []int64) ([]byte, error) {
 	c := mix.NewEncoder()
-	m := newDifferences()
 	old := &window{r: bytes.NewReader(e.OldSide), size: int64(len(e.OldSide))}
 	predicted, marks := make([]byte, stretchSize+2*margin), make([]byte, stretchSize)
 	new := make([]byte, stretchSize) // the model writes to it, and the new side may be read-only
-	leaves := leafSizes(d.New, nil)
-	at, left := int64(0), int64(0) // of the leaf
+	at, left := int64(0), int64(0)   // of the leaf
 	for _, o := range e.ops {
 		for o.Len > 0 {
 			for left == 0 {
