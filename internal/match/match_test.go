@@ -132,7 +132,7 @@ func TestMakePacksSmall(t *testing.T) {
 	const at, n = 20 << 20, 64 << 10
 	copy(target[at:], scatter(old[at:at+n]))
 	d := &division{pieces: []piece{{kind: inOld, n: at}, {kind: inPack, at: at, n: n}, {kind: inOld, at: at + n, n: len(old) - at - n, off: at + n}}}
-	packs := makePacks(testIndex(old), target, d, newHints(nil, nil), testLimits(78<<20), 1.2)
+	packs := makePacks(testIndex(old), target, d, newHints(nil, nil), testLimits(78<<20), 1.2, 1<<30)
 	if len(packs) != 1 || packs[0].oldSize() > 8<<20 {
 		t.Fatalf("%d packs, the first with an old side of %d bytes", len(packs), packs[0].oldSize())
 	}
@@ -147,7 +147,7 @@ func TestMakePacks(t *testing.T) {
 	idx := testIndex(old)
 	pieces := []piece{{kind: inPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
-		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), testLimits(budget), 1.2)
+		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), testLimits(budget), 1.2, 1<<30)
 		at := 0
 		covered := 0
 		for i, p := range packs {

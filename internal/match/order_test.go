@@ -4,6 +4,7 @@ package match
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -86,7 +87,7 @@ func TestShortWindows(t *testing.T) {
 		unresolved = append(unresolved, unit{piece: piece{at: at, n: placeUnit}})
 	}
 	v := make([]votes, len(unresolved))
-	voteShortWindows(testIndex(old), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v)
+	voteShortWindows(testIndex(old), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v, math.MaxInt64)
 	for i, o := range v {
 		if known := o != (votes{}); known != (i < n/placeUnit) || known && !sameDisplacement(o[0].displacement, from) {
 			t.Errorf("unit %d: %+v", i, o)
@@ -163,5 +164,24 @@ func TestZeros(t *testing.T) {
 	}
 	if !bytes.Equal(got, target) {
 		t.Error("the table makes something else")
+	}
+}
+
+// An index of short windows has fewer of them where there is little memory, or is none.
+func TestShortIndexFitsMemory(t *testing.T) {
+	data := random(1, 4<<20)
+	for _, c := range []struct {
+		memory int64
+		bits   int // 0: none
+	}{{1 << 30, 3}, {1 << 20, 5}, {256 << 10, 7}, {100 << 10, 0}} {
+		x := newShortIndex(data, nil, c.memory)
+		switch {
+		case x == nil:
+			if c.bits != 0 {
+				t.Errorf("%d bytes: none", c.memory)
+			}
+		case x.bits != c.bits || int64(4*len(x.slots)) > c.memory:
+			t.Errorf("%d bytes: one in %d windows, %d slots", c.memory, 1<<x.bits, len(x.slots))
+		}
 	}
 }

@@ -96,8 +96,9 @@ const (
 
 // makePacks distributes the pieces that need a pack over packs whose old and
 // new side together are likely to take at most budget bytes. Pieces are in the order
-// of the target or in that of the old side, whichever promises more.
-func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldShare float64) []*pack {
+// of the target or in that of the old side, whichever promises more. What it takes of memory,
+// in bytes, it gives back.
+func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldShare float64, memory int64) []*pack {
 	budget := l.Pack
 	var material []piece
 	for _, p := range d.pieces {
@@ -123,7 +124,7 @@ func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldSh
 		return []*pack{{material: material, ranges: []Range{{0, len(old.data)}}}}
 	}
 	budget -= budget / 20 // for what was not expected
-	a := arrange(h.inOrder(material), v, func(unresolved [][]unit) { voteShortWindows(old, target, material, unresolved, v) })
+	a := arrange(h.inOrder(material), v, func(unresolved [][]unit) { voteShortWindows(old, target, material, unresolved, v, memory/2) })
 	// The device holds the table while it makes packs.
 	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.unplaced))*l.EntryMemory, budget/2)
 	n := int(float64(load)*(1+oldShare))/budget + 1

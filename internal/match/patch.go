@@ -174,7 +174,7 @@ const minPack = 1 << 20
 func (f *finder) fitPacks() (packs []*pack, workers int, err error) {
 	limits := f.Limits
 	for {
-		packs := makePacks(f.old.Index, f.target, f.division, f.hints, limits, f.Effort.OldShare)
+		packs := makePacks(f.old.Index, f.target, f.division, f.hints, limits, f.Effort.OldShare, f.Memory)
 		most := int64(1)
 		for _, p := range packs {
 			sorted := p.oldSize() - total(p.filler, rangeLen)

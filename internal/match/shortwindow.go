@@ -15,8 +15,10 @@ import (
 const (
 	// shortWindow is the length of a short window, in bytes.
 	shortWindow = 12
-	// shortBits chooses one short window in eight bytes.
-	shortBits = 3
+	// shortBits chooses one short window in eight bytes; where memory is short, one in more,
+	// but no fewer than one in 1<<sparseShortBits.
+	shortBits       = 3
+	sparseShortBits = 7
 	// minShortVotes is how many short windows must agree: fewer may do so by chance.
 	minShortVotes = 4
 	// shortPerAnchor is how many short windows have the weight of an anchor.
@@ -29,8 +31,8 @@ const (
 // voteShortWindows adds the displacements of short windows to the votes of what is
 // unresolved: code whose addresses have changed has hardly an anchor in common with what it
 // was. A window counts only if the old side has it in one place, or in some with the same
-// displacement.
-func voteShortWindows(old *Index, target []byte, material []piece, unresolved [][]unit, v []votes) {
+// displacement. It takes at most memory bytes, and does nothing where these are too few.
+func voteShortWindows(old *Index, target []byte, material []piece, unresolved [][]unit, v []votes, memory int64) {
 	var units []unit
 	for _, s := range unresolved {
 		for _, u := range s {
@@ -42,7 +44,10 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 	if total(units, func(u unit) int { return u.n }) < total(material, pieceLen)/minUnplacedShare {
 		return
 	}
-	x := newShortIndex(old.data, old.zeros)
+	x := newShortIndex(old.data, old.zeros, memory)
+	if x == nil {
+		return
+	}
 	var moves []int
 	for _, u := range units {
 		moves = moves[:0]
@@ -74,6 +79,7 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 
 // shortIndex finds short windows of the old side.
 type shortIndex struct {
+	bits  int // zero bits of the hash of a window that is in it
 	log   int
 	slots []uint32 // offsets, by hash; 0: none
 }
@@ -81,9 +87,18 @@ type shortIndex struct {
 // ambiguous is the offset of what lies in places that are far from each other.
 const ambiguous = 1
 
-func newShortIndex(old []byte, zeros []Range) *shortIndex {
-	log := bits.Len(uint(len(old)) >> shortBits)
-	x := &shortIndex{log: log, slots: make([]uint32, 1<<log)}
+// newShortIndex returns an index of at most memory bytes, or nil.
+func newShortIndex(old []byte, zeros []Range, memory int64) *shortIndex {
+	x := &shortIndex{bits: shortBits}
+	for ; ; x.bits++ {
+		if x.log = bits.Len(uint(len(old)) >> x.bits); 4<<x.log <= memory {
+			break
+		}
+		if x.bits == sparseShortBits {
+			return nil
+		}
+	}
+	x.slots = make([]uint32, 1<<x.log)
 	add := func(at int, slot *uint32) {
 		switch place := int(*slot); {
 		case place == 0:
@@ -105,8 +120,8 @@ func (x *shortIndex) each(data []byte, from, to int, use func(at int, slot *uint
 		// The finalizer of splitmix64, between two odd factors.
 		h := a*0x9e3779b97f4a7c15 ^ uint64(b)*0xbf58476d1ce4e5b9
 		h = (h ^ h>>32) * 0x94d049bb133111eb
-		if a != 0 && h>>(64-shortBits) == 0 {
-			use(at, &x.slots[h<<shortBits>>(64-x.log)])
+		if a != 0 && h>>(64-x.bits) == 0 {
+			use(at, &x.slots[h<<x.bits>>(64-x.log)])
 		}
 	}
 }
