@@ -187,6 +187,12 @@ func (m *matcher) findSteps(i int) {
 			m.ends[k] = windowEnds(narrowSteps(m.new, i, stride), narrowSteps(m.new, i-64, stride), stride)
 		}
 	}
+	if len(m.active) > 0 {
+		// Where the best path has had no difference lately, no table is looked for.
+		if b := &m.active[m.best]; b.last == 0 && int(b.run) >= i {
+			return
+		}
+	}
 	for k := range m.steps {
 		if m.ends[k]>>(i-m.endsFrom)&1 != 0 {
 			m.steps[k].find(m.new, i, func(end int) {

@@ -74,13 +74,13 @@ func TestPredict(t *testing.T) {
 		before, after int
 		digest        string
 	}{
-		"x86-64":  {833, 356, "93d951312928ddbd"},
-		"i386":    {866, 367, "c74ef6765716ff72"},
-		"arm64":   {840, 400, "0b8c049f3ef4e3ed"},
+		"x86-64":  {829, 357, "7fd36c7229e2ab06"},
+		"i386":    {875, 370, "529a8fa70b0bfb7e"},
+		"arm64":   {842, 400, "6f82ac3ebad0173e"},
 		"arm":     {605, 198, "1815814a92b588ee"},
-		"thumb":   {648, 196, "15053c749b3be951"},
-		"riscv64": {851, 288, "2a59095246c273e6"},
-		"object":  {1115, 460, "b379e8970cc53b77"},
+		"thumb":   {646, 195, "3e140790d28a28ea"},
+		"riscv64": {849, 288, "7084d0d51e3e2b15"},
+		"object":  {1112, 458, "43e44aeed7944f6d"},
 	}
 	for _, name := range programs {
 		old, new := program(t, name)

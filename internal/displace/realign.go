@@ -11,7 +11,6 @@ import (
 	"sort"
 
 	"swudelta/internal/bsdiff"
-	"swudelta/internal/suffix"
 )
 
 // Copies were chosen for old bytes as they are. In a table of addresses each
@@ -231,7 +230,8 @@ func (p *Plan) content(v move) []Copy {
 
 type realigner struct {
 	*Predictor
-	new io.ReaderAt
+	new  io.ReaderAt
+	work bsdiff.Workspace
 }
 
 // A hull is what became of an old table: the new bytes [lo, hi).
@@ -352,7 +352,11 @@ func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
 		fromStart(was, int(-h.r.addr&3), h.r.kind)
 		fromStart(is, int(-addr&3), h.r.kind)
 	}
-	patch := bsdiff.Diff(was, suffix.Array(nil, was), is, bsdiff.Options{})
+	before := a.cost(h, now, was, is)
+	if before <= 2*copyCost {
+		return nil, nil // there is nothing to gain
+	}
+	patch := a.work.Diff(was, is, nil, nil, bsdiff.Options{Effort: bsdiff.Quickest})
 	var then []Copy
 	at, pos := h.lo, h.r.off
 	for _, c := range patch.Controls {
@@ -362,7 +366,7 @@ func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
 		at += c.Add + c.Extra
 		pos += c.Add + c.Seek
 	}
-	if a.cost(h, then, was, is) < a.cost(h, now, was, is) {
+	if a.cost(h, then, was, is) < before {
 		return then, nil
 	}
 	return nil, nil

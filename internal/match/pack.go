@@ -82,7 +82,7 @@ const (
 	minUnanchored = 256
 	// copyRun is the shortest run that both sides of a pack have for which matching
 	// does not need to look, in bytes.
-	copyRun = 4 << 10
+	copyRun = 1 << 10
 	// mostOld is how many bytes of the old side there may be for each byte of material,
 	// beyond 4 MiB. An old side of an image is mostly less than ten times as large as what has
 	// changed in it; it is small changes of large images for which this saves time.
