@@ -109,7 +109,7 @@ func newTable(target []byte, pieces []piece, made []*madePack, oldSize, fresh in
 		}
 	}
 	for _, k := range made {
-		at = oldSize + k.freshAt + len(k.fresh)
+		at = oldSize + k.literals.End()
 		place(k.direct)
 	}
 	at = oldSize + fresh

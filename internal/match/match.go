@@ -126,10 +126,12 @@ func Find(old, new *Side, o Options) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	im := &Image{Target: new.Data, Old: old.Data}
+	literals := total(made, func(k *madePack) int { return len(k.fresh) + total(k.direct, pieceLen) })
+	im := &Image{Target: new.Data, Old: old.Data, Fresh: make([]byte, 0, literals)}
 	for _, k := range made {
-		k.freshAt = len(im.Fresh)
+		k.literals = Range{len(im.Fresh), len(k.fresh)}
 		im.Fresh = append(im.Fresh, k.fresh...)
+		k.fresh = nil // of large content it is much
 		for _, run := range k.direct {
 			im.Fresh = append(im.Fresh, f.target[run.at:run.end()]...)
 		}
@@ -138,7 +140,7 @@ func Find(old, new *Side, o Options) (*Image, error) {
 	im.Entries = newTable(f.target, f.division.pieces, made, len(old.Data), len(im.Fresh)).entries
 	for _, k := range made {
 		p := &Pack{
-			Ranges: k.ranges, Fresh: Range{k.freshAt, len(k.fresh)}, New: k.parts(f.target), Patch: k.patch, Sizes: k.sizes, Controls: k.controls,
+			Ranges: k.ranges, Fresh: k.literals, New: k.parts(f.target), Patch: k.patch, Sizes: k.sizes, Controls: k.controls,
 			known: k.known, direct: total(k.direct, pieceLen), runs: len(k.direct),
 		}
 		im.Packs = append(im.Packs, p)

@@ -38,13 +38,13 @@ func parallel(n, workers int, work func(int) error) error {
 // madePack is a pack with its patch.
 type madePack struct {
 	*pack
-	patch   []byte  // encoded
-	fresh   []byte  // stands behind the old ranges
-	direct  []piece // long runs of fresh bytes, which the table takes
-	freshAt int     // where fresh lies among all fresh bytes; what is direct follows
-	sites   []Site  // where they are inserted
-	sizes   bsdiff.Sizes
-	known   int // bytes of copies that needed no matching
+	patch    []byte  // encoded
+	fresh    []byte  // stands behind the old ranges
+	literals Range   // where fresh lies among the literals of the image; what is direct follows
+	direct   []piece // long runs of fresh bytes, which the table takes
+	sites    []Site  // where they are inserted
+	sizes    bsdiff.Sizes
+	known    int // bytes of copies that needed no matching
 
 	controls []bsdiff.Control // if Whole, in place of patch
 }
