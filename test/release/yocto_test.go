@@ -207,6 +207,21 @@ func testYocto(y *yocto) {
 		y.Errorf("the key changed: got tasks %q, want %q", got, want)
 	}
 
+	// Devices of two kinds: a delta for each. All of ours: the update is what was built.
+	y.write("devices.tsv", "v1\t10\nfetched\t5\nwith space\t1\n") // four deltas are all that an update has
+	y.do("sed", "-i", "$a SWU_DELTA_DEVICES = \"${TOPDIR}/devices.tsv\"", "conf/local.conf")
+	y.do("sed", "-i", "$a SWU_DELTA_DEVICE = \"native 1.0\"", "conf/local.conf")
+	y.run(true, "update-image")
+	for _, kind := range []string{"1.0", "native"} {
+		y.do("bsapply", "-o", "applied.swu", "elsewhere/1/image.swu", deployed+"/v1-to-update-image-3.0."+kind+".diff")
+		y.do("cmp", "applied.swu", full)
+	}
+	y.do("sed", "-i", "$s/native 1.0/native/", "conf/local.conf")
+	y.run(true, "update-image")
+	y.do("cmp", "new.swu", full)
+	y.do("bsapply", "-o", "applied.swu", "elsewhere/1/image.swu", deployed+"/v1-to-update-image-3.0.diff")
+	y.do("cmp", "applied.swu", full)
+
 	if out := y.run(false, "unfinished-image"); !strings.Contains(out, "SWU_DELTA_PROVIDER is not set") {
 		y.Errorf("an unfinished recipe: got %s", out)
 	}

@@ -41,8 +41,9 @@ SWU_DELTA_NAME ?= "${PN}-${SWU_DELTA_VERSION}"
 SWU_DELTA_SIGN ?= "${@swu_delta_sign(d)}"
 SWU_DELTA_SIGN_FILES ?= "${@swu_delta_sign_files(d)}"
 
-# The device: generation of its delta processor, memory and temporary space for
-# applying a delta. Its libzstd must write the same bytes as the one here. 1.5.0 is that
+# The devices: kinds of delta processors, as release-deltas has them, "native 1.0" where some have
+# our library and some a stock one; memory and temporary space for applying a delta.
+# Where all have our library the update stays as it was built. Its libzstd must write the same bytes as the one here. 1.5.0 is that
 # of Microsoft's packages and of swudelta-device; a delta processor that was built with
 # the libzstd of the release wants "${STAGING_LIBDIR_NATIVE}/libzstd.so.1".
 SWU_DELTA_DEVICE ?= "1.0"
@@ -128,14 +129,20 @@ def swu_delta_sign_files(d):
 def swu_delta_flags(pairs):
     return swu_delta_quote(w for flag, value in pairs if value for w in (flag, value))
 
-def swu_delta_device_flags(d):
-    return swu_delta_flags([
-        ("--device", d.getVar("SWU_DELTA_DEVICE")),
-        ("--libzstd", d.getVar("SWU_DELTA_LIBZSTD")),
-    ])
+def swu_delta_kinds(d):
+    return (d.getVar("SWU_DELTA_DEVICE") or "").split()
 
+def swu_delta_device_flags(d):
+    return swu_delta_flags([("--device", kind) for kind in swu_delta_kinds(d)] + [("--libzstd", d.getVar("SWU_DELTA_LIBZSTD"))])
+
+# Stock devices decide how images are stored; native ones take them as they are. None: so does everybody.
 def swu_delta_recompress_flags(d):
+    stock = [kind for kind in swu_delta_kinds(d) if kind != "native"]
+    if not stock and not d.getVar("SWU_DELTA_RECOMPRESS"):
+        return ""
     return swu_delta_flags([
+        ("--device", (stock or ["native"])[0]),
+        ("--libzstd", d.getVar("SWU_DELTA_LIBZSTD")),
         ("--recompress", d.getVar("SWU_DELTA_RECOMPRESS")),
         ("--sign", d.getVar("SWU_DELTA_SIGN")),
     ])
@@ -166,6 +173,8 @@ python () {
     for name in ("SWU_DELTA_PROVIDER", "SWU_DELTA_UPDATE_NAME", "SWU_DELTA_COMPATIBILITY"):
         if not d.getVar(name):
             raise bb.parse.SkipRecipe("%s is not set" % name)
+    if not swu_delta_kinds(d):
+        raise bb.parse.SkipRecipe("SWU_DELTA_DEVICE is empty")
 }
 
 # ---------------------------------------------------------------------- tasks ---
@@ -185,7 +194,11 @@ SWU_DELTA_MEMORY[vardepvalue] = ""
 SWU_DELTA_JOBS[vardepvalue] = ""
 
 do_delta_recompress() {
-    swu-recompress -v ${@swu_delta_device_flags(d)} ${@swu_delta_recompress_flags(d)} -o ${SWU_DELTA_FULL} ${SWU_DELTA_TARGET}
+    if [ -n "${@'1' if swu_delta_recompress_flags(d) else ''}" ]; then
+        swu-recompress -v ${@swu_delta_recompress_flags(d)} -o ${SWU_DELTA_FULL} ${SWU_DELTA_TARGET}
+    else
+        cp ${SWU_DELTA_TARGET} ${SWU_DELTA_FULL}
+    fi
 }
 do_delta_recompress[cleandirs] = "${SWU_DELTA_DIR}"
 do_delta_recompress[file-checksums] += "${@swu_delta_checksums((d.getVar('SWU_DELTA_SIGN_FILES') or '').split())}"
@@ -201,11 +214,13 @@ addtask delta_generate after do_delta_recompress
 # Each delta is applied once more, by itself, to the file that devices have.
 do_delta_verify() {
     for operand in ${@swu_delta_operands(d)}; do
-        delta="${SWU_DELTA_DIR}/${operand%%=*}-to-${SWU_DELTA_NAME}.diff"
-        [ -e "$delta" ] || continue
-        bsdump --check ${SWU_DELTA_DEVICE} -o /dev/null "$delta"
-        bsapply --libzstd ${SWU_DELTA_LIBZSTD} "${operand#*=}" "$delta" | cmp - ${SWU_DELTA_FULL}
-        bbnote "$delta makes ${SWU_DELTA_FULL}"
+        for kind in ${SWU_DELTA_DEVICE}; do
+            delta="${SWU_DELTA_DIR}/${operand%%=*}-to-${SWU_DELTA_NAME}${@'.$kind' if len(swu_delta_kinds(d)) > 1 else ''}.diff"
+            [ -e "$delta" ] || continue
+            bsdump --check "$kind" -o /dev/null "$delta"
+            bsapply --libzstd ${SWU_DELTA_LIBZSTD} "${operand#*=}" "$delta" | cmp - ${SWU_DELTA_FULL}
+            bbnote "$delta makes ${SWU_DELTA_FULL}"
+        done
     done
 }
 addtask delta_verify after do_delta_generate
