@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,7 +16,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	kflate "github.com/klauspost/compress/flate"
 
@@ -295,6 +298,50 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// A search that leaps finds what one finds that looks at each place, whatever tokens an encoder chose.
+func TestLeap(t *testing.T) {
+	exe, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := maps.Clone(contents)
+	all["program"] = exe[1<<20:][:200_000]
+	all["few symbols"] = random(90_000)
+	for i, b := range all["few symbols"] {
+		all["few symbols"][i] = 'a' + b&1
+	}
+	all["periods"] = bytes.Repeat(slicesJoin(text(700), random(9), make([]byte, 40)), 120)
+	for name, content := range all {
+		for i, p := range allLevels[5:zlibLevels] {
+			for _, change := range []func(*params){func(p *params) {}, func(p *params) { p.hashBits = 9 }, func(p *params) { p.window = 1 << 10 }, func(p *params) { p.fresh = true }} {
+				change(&p)
+				leaping, plain := newMatcher(p, bytes.NewReader(content), int64(len(content))), newMatcher(p, bytes.NewReader(content), int64(len(content)))
+				plain.order = nil
+				leaping.begin(int64(len(content)) / 2)
+				plain.begin(int64(len(content)) / 2)
+				r := rand.New(rand.NewPCG(5, 6))
+				for leaping.pos < int64(len(content)) {
+					if leaping.pos == leaping.end {
+						leaping.begin(int64(len(content)))
+						plain.begin(int64(len(content)))
+					}
+					got, err := leaping.predict()
+					want, plainErr := plain.predict()
+					if err != nil || plainErr != nil || got != want || leaping.here != plain.here || leaping.next != plain.next {
+						t.Fatalf("%s, level %d, %+v: at %d: %v, want %v: %v, %v", name, 6+i, p, leaping.pos, got, want, err, plainErr)
+					}
+					chosen := want
+					if r.IntN(20) == 0 {
+						chosen = plain.literal
+					}
+					leaping.accept(chosen, want)
+					plain.accept(chosen, want)
+				}
+			}
+		}
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	for _, c := range contents {
 		f.Add(goDeflate(f, 6, c[:min(len(c), 2000)]))
@@ -310,6 +357,10 @@ func FuzzOpen(f *testing.F) {
 		}
 		if want := inflate(t, stream); !bytes.Equal(s.Content, want) {
 			t.Fatal("the content is another")
+		}
+		var again bytes.Buffer
+		if err := Close(&again, bytes.NewReader(s.Content), s.Script); err != nil || !bytes.Equal(again.Bytes(), stream[:s.Size]) {
+			t.Fatalf("the stream was not closed as it was: %v", err)
 		}
 	})
 }
@@ -330,15 +381,42 @@ func FuzzClose(f *testing.F) {
 	})
 }
 
-// BenchmarkClose closes what GNU gzip -6 made of the module's sources.
+// BenchmarkClose closes what GNU gzip made of a program and of sources, and says how many times as
+// much processor time that takes as gzip does.
 func BenchmarkClose(b *testing.B) {
-	s := open(b, program(b, sources(b), "gzip", "-n6"))
-	b.SetBytes(int64(len(s.Content)))
-	for b.Loop() {
-		if err := Close(io.Discard, bytes.NewReader(s.Content), s.Script); err != nil {
-			b.Fatal(err)
+	exe, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"program": exe[:3<<20], "sources": sources(b)} {
+		for _, level := range []string{"1", "4", "6", "9"} {
+			b.Run(name+"-"+level, func(b *testing.B) {
+				gzip := used(b, syscall.RUSAGE_CHILDREN)
+				stream := program(b, content, "gzip", "-n"+level)
+				gzip = used(b, syscall.RUSAGE_CHILDREN) - gzip
+				s := open(b, stream)
+				b.SetBytes(int64(len(content)))
+				own := used(b, syscall.RUSAGE_SELF)
+				for b.Loop() {
+					if err := Close(io.Discard, bytes.NewReader(content), s.Script); err != nil {
+						b.Fatal(err)
+					}
+				}
+				own = (used(b, syscall.RUSAGE_SELF) - own) / time.Duration(b.N)
+				b.ReportMetric(own.Seconds()/gzip.Seconds(), "x-gzip")
+				b.ReportMetric(float64(len(content))/1e6/own.Seconds(), "MB/cpu-s")
+			})
 		}
 	}
+}
+
+// used is the processor time that the process, or those that it started, took.
+func used(b *testing.B, who int) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(who, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // TestEncoders prints what streams of many encoders cost, for a folder of raw

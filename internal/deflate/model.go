@@ -96,6 +96,7 @@ type matcher struct {
 	// By hash of three bytes, for styles whose chains are of four: the last place.
 	triples []uint32
 	prev    *[maxWindow]uint32 // by place, modulo the size of a window: the one before with its hash
+	order   *[maxWindow]uint16 // and its number in its chain, modulo 1<<16; of leaping searches only
 	known   int64              // the content before this has places in the table
 	pos     int64              // of the next token
 	end     int64              // of what the encoder had when it searched
@@ -119,6 +120,9 @@ func newMatcher(p params, content io.Reader, size int64) *matcher {
 	m := &matcher{params: p, view: view{r: io.LimitReader(content, size), size: size}, head: make([]uint32, 1<<p.hashBits), prev: new([maxWindow]uint32)}
 	if p.style >= quadGreedy {
 		m.triples = make([]uint32, 1<<tripleBits)
+	}
+	if p.style == lazy && p.chain >= leapChain {
+		m.order = new([maxWindow]uint16)
 	}
 	return m
 }
@@ -149,11 +153,23 @@ func (m *matcher) hash(b []byte) uint32 {
 
 // learn makes the content before pos known. i is where pos is in the view.
 func (m *matcher) learn(pos int64, i int) {
-	for ; m.known < pos && m.known+minMatch <= m.end; m.known++ {
-		b := m.view.buf[i-int(pos-m.known):]
-		h := &m.head[m.hash(b)]
-		m.prev[m.known&(maxWindow-1)] = *h
-		*h = uint32(m.known) + placeBase
+	last := min(pos, m.end-minMatch+1)
+	if m.known >= last {
+		return
+	}
+	b := m.view.buf[i-int(pos-m.known) : i+int(last-pos)+minMatch-1]
+	place := uint32(m.known) + placeBase
+	m.known = last
+	shift, mask := (m.hashBits+2)/3, uint32(1)<<m.hashBits-1
+	head := m.head[:mask+1]
+	for ; len(b) >= minMatch; b = b[1:] {
+		h := &head[(uint32(b[0])<<(2*shift&31)^uint32(b[1])<<(shift&31)^uint32(b[2]))&mask]
+		m.prev[place%maxWindow] = *h
+		if m.order != nil {
+			m.order[place%maxWindow] = m.order[*h%maxWindow] + 1
+		}
+		*h = place
+		place++
 	}
 }
 
@@ -186,6 +202,11 @@ func (m *matcher) search(pos int64, i, least int) match {
 	if distance == 0 || distance > limit || place == placeBase {
 		return match{}
 	}
+	if m.order != nil && chain >= leapChain {
+		if found, ok := m.leap(at, i, now, best, chain, nice); ok {
+			return m.worth(found)
+		}
+	}
 	work := chain
 	for {
 		j := i - int(distance)
@@ -211,6 +232,11 @@ func (m *matcher) search(pos int64, i, least int) match {
 		distance = further
 	}
 	m.work += int64(work - chain)
+	return m.worth(best)
+}
+
+// worth returns a copy that was found, unless it is one that is not taken.
+func (m *matcher) worth(best match) match {
 	if best.distance == 0 || m.style == lazy && (best.length <= m.short || best.length == minMatch && best.distance > m.tooFar) {
 		return match{}
 	}

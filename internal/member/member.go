@@ -93,8 +93,9 @@ type Format interface {
 	// OpenMemory returns the memory that a reader takes, in bytes.
 	OpenMemory(params []byte) (int64, error)
 
-	// Analyse returns parameters with which Close makes stored of content: it was tried (see
-	// [Try]). The error is ErrUnclosable, with its reason, if there are none that are worth it.
+	// Analyse returns parameters with which Close makes stored of content: whoever writes a
+	// delta closes with them before, and compares. The error is ErrUnclosable, with its
+	// reason, if there are none that are worth it.
 	Analyse(stored, content []byte, libs *Libraries) (params []byte, err error)
 
 	// Close writes the member with that content and those parameters to w. It reads content to its
