@@ -35,5 +35,5 @@ FILES:${PN} += "${libdir}/libadudiffapi.so"
 INSANE_SKIP:${PN} += "dev-so"
 
 # Loaded at run time, so nothing finds them by itself.
-RDEPENDS:${PN} += "swudelta-libzstd zlib"
+RDEPENDS:${PN} += "swudelta-libzstd zlib liblzma lz4 libbz2"
 RCONFLICTS:${PN} += "azure-device-update-diffs iot-hub-device-update-delta-processor"
