@@ -19,9 +19,11 @@ import (
 // deflated is a deflate stream with what follows on it. Its parameters are the script of package
 // deflate.
 type deflated struct {
-	name, magic string
-	find        func(b []byte) (at int, ok bool)
-	trailer     func() trailer // nil: there is none
+	name    string
+	magics  []string
+	find    func(b []byte) (at int, ok bool)
+	trailer func() trailer // nil: there is none
+	weak    bool           // the trailer has to fit, or it is no member
 }
 
 // trailer is a checksum of the content in the form that it is stored in.
@@ -35,7 +37,7 @@ type trailer interface {
 const deflateMemory = 1 << 20
 
 func (f deflated) Name() string     { return f.name }
-func (f deflated) Magics() []string { return []string{f.magic} }
+func (f deflated) Magics() []string { return f.magics }
 
 func (f deflated) Find(b []byte) (Found, bool) {
 	at, ok := f.find(b)
@@ -69,6 +71,16 @@ func (o opened) Used() int64 { return o.DeflateMember.Used() + o.trailer }
 
 func (f deflated) Open(r io.Reader, params []byte) (Reader, error) {
 	return opened{codec.NewDeflateMember(r), int64(f.sum().Size())}, nil
+}
+
+// Intact compares the trailer with that of the content, where the head says too little.
+func (f deflated) Intact(stored, content []byte) bool {
+	if !f.weak {
+		return true
+	}
+	sum := f.sum()
+	sum.Write(content)
+	return bytes.HasSuffix(stored, sum.Sum(nil))
 }
 
 func (f deflated) Analyse(stored, content []byte, _ *Libraries) ([]byte, error) {
@@ -165,6 +177,23 @@ func findZip(b []byte) (int, bool) {
 	}
 	at := headerSize + int(binary.LittleEndian.Uint16(b[nameLength:])) + int(binary.LittleEndian.Uint16(b[extraLength:]))
 	return at, at < len(b)
+}
+
+// zlibHeads are the headers of zlib streams with a window of 32 KiB and no dictionary, by level
+// (RFC 1950 section 2.2).
+var zlibHeads = []string{"\x78\x01", "\x78\x5e", "\x78\x9c", "\x78\xda"}
+
+// pngHead is what a PNG image begins with.
+const pngHead = "\x89PNG\r\n\x1a\n"
+
+// findZlib finds a zlib stream, or that of a PNG image.
+func findZlib(b []byte) (int, bool) {
+	const header, reserved = 2, 3
+	if bytes.HasPrefix(b, []byte(pngHead)) {
+		return findPNG(b)
+	}
+	// Bits 1 and 2 of what follows on the header are the kind of the first block.
+	return header, len(b) > header && b[header]>>1&3 != reserved
 }
 
 // findPNG finds the zlib stream of an image (PNG specification, section 5) whose data is in one

@@ -206,6 +206,9 @@ func (f *Finder) open(b []byte, at int, n Number) (*Member, error) {
 		return nil, fmt.Errorf("%v: %d bytes of parameters", n, len(found.Params))
 	}
 	m.Stored = rest[:m.Len]
+	if d, ok := formats[n].(doubtful); ok && !d.Intact(m.Stored, content) {
+		return nil, nil
+	}
 	m.SHA256 = digest.Sum(m.Stored)
 	f.Count--
 	f.Content -= int64(len(content))

@@ -44,9 +44,9 @@ const (
 
 // formats is the table of all formats. To add one, add a number and a line.
 var formats = map[Number]Format{
-	Deflate: deflated{name: "deflate", magic: "PK\x03\x04", find: findZip},
-	Gzip:    deflated{name: "gzip", magic: "\x1f\x8b\x08", find: findGzip, trailer: gzipTrailer},
-	Zlib:    deflated{name: "zlib", magic: "\x89PNG\r\n\x1a\n", find: findPNG, trailer: zlibTrailer},
+	Deflate: deflated{name: "deflate", magics: []string{"PK\x03\x04"}, find: findZip},
+	Gzip:    deflated{name: "gzip", magics: []string{"\x1f\x8b\x08"}, find: findGzip, trailer: gzipTrailer},
+	Zlib:    deflated{name: "zlib", magics: append(zlibHeads, pngHead), find: findZlib, trailer: zlibTrailer, weak: true},
 	Zstd:    remade{zstd{}},
 	XZ:      remade{xz{}},
 	LZMA:    remade{lzma{}},
@@ -105,6 +105,12 @@ type Format interface {
 
 	// CloseMemory returns the memory that Close takes, in bytes.
 	CloseMemory(params []byte) (int64, error)
+}
+
+// doubtful is a Format whose magic numbers are so short that other bytes begin with them, too.
+type doubtful interface {
+	// Intact reports whether what was opened is a member: by a checksum, say.
+	Intact(stored, content []byte) bool
 }
 
 // Found is where a member lies.

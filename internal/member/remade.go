@@ -157,7 +157,7 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error)
 	}
 	// Where it differs early it differs everywhere, all but its header.
 	if reached < len(stored)/patchShare {
-		return nil, unclosable("%s: not what the library makes with any parameters that were tried", f.Name())
+		return nil, unclosable("%s: not what version %s of the library makes, with any parameters that were tried", f.Name(), version)
 	}
 	d := &differ{want: stored, limit: len(stored) / patchShare}
 	if err = f.make(d, bytes.NewReader(content), best, libs); err == nil {
