@@ -53,7 +53,7 @@ SWU_DELTA_RECOMPRESS ?= ""
 SWU_DELTA_LIBZSTD ?= "${STAGING_LIBDIR_NATIVE}/swudelta/libzstd.so.1.5.0"
 
 # Memory for making all deltas, and how many to make at a time. They do not
-# change what is made.
+# change what is made, but that deltas are slightly larger where memory is short.
 SWU_DELTA_MEMORY ?= "2G"
 SWU_DELTA_JOBS ?= ""
 
