@@ -12,6 +12,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
@@ -150,11 +151,18 @@ func run(c *tool.Context) error {
 	}
 	c.Verbosef("%d bytes, %.2f %% of the target; the device needs %d MiB of memory and %d MiB of temporary space",
 		len(r.Delta), 100*float64(len(r.Delta))/float64(target.Size()), r.DeviceMemory>>20, r.DeviceTmp>>20)
+	if r.DeviceClosing > 0 {
+		c.Verbosef("closing what is compressed in the target takes it about %d s of processor time, %d s of that for images",
+			seconds(r.DeviceClosing), seconds(r.ImageClosing))
+	}
 	return c.Output(func(w io.Writer) error {
 		_, err := w.Write(r.Delta)
 		return err
 	})
 }
+
+// seconds rounds up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // writeSummary writes the file that --summary names: one line of JSON with the
 // keys of the manual page, in its order, without blanks.
@@ -169,7 +177,9 @@ func writeSummary(c *tool.Context, r *plan.Result, target int64, made bool) erro
 		Target       int64  `json:"target"`
 		DeviceMemory int64  `json:"deviceMemory"`
 		DeviceTmp    int64  `json:"deviceTmp"`
-	}{"made", len(r.Delta), target, r.DeviceMemory, r.DeviceTmp}
+		Closing      int64  `json:"deviceClosing"`
+		ImageClosing int64  `json:"imageClosing"`
+	}{"made", len(r.Delta), target, r.DeviceMemory, r.DeviceTmp, seconds(r.DeviceClosing), seconds(r.ImageClosing)}
 	if !made {
 		s.Result = "not-smaller"
 	}

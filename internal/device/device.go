@@ -15,6 +15,7 @@ package device
 
 import (
 	"io"
+	"time"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
@@ -34,7 +35,7 @@ type Device interface {
 	// Limits are what matching has to know, for a process that may take that much
 	// resident memory, in bytes.
 	Limits(memory int64) match.Limits
-	// Write writes a delta in the device's format. It sets the Cost of members.
+	// Write writes a delta in the device's format. It sets the Cost of members, and Closing.
 	Write(*Delta) ([]byte, error)
 	// Try holds a delta against the device's rules, applies it to the source, whose digest
 	// sourceSum has, and compares the result with the digest that the delta states. It calls
@@ -76,6 +77,11 @@ type Member struct {
 	Size   int64  // bytes as stored in the target
 	SHA256 digest.SHA256
 	Cost   int64 // bytes of the delta, set by Write
+
+	// Closing is how much processor time it takes the device to close what is compressed in the
+	// member, and Outer that of what is most of it: an image in its compressed form. Both are
+	// estimates, set by Write.
+	Closing, Outer time.Duration
 
 	Copy    *content.Range // of the source as it is stored
 	Literal []byte

@@ -7,14 +7,16 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"swudelta/internal/tooltest"
 )
 
-// BenchmarkPrograms closes what programs made of a program, and says how many times as long that takes
-// as the program does, and how many bytes of parameters and patch there are.
+// BenchmarkPrograms closes what programs made of a program, and says how much content a second of
+// processor time closes, and how much the table of speeds states; how many times as long it takes as the
+// program does, and how many bytes of parameters there are.
 func BenchmarkPrograms(b *testing.B) {
 	content, err := os.ReadFile(os.Args[0])
 	if err != nil {
@@ -22,8 +24,9 @@ func BenchmarkPrograms(b *testing.B) {
 	}
 	content = content[:3<<20]
 	for _, command := range []string{
-		"lz4 -1 -c", "lz4 -9 -c", "lz4 -l -9 -c", "lz4 -l -12 -c", "xz -0 -c", "xz -6 -c", "xz --check=crc32 --x86 --lzma2=dict=1MiB -c",
-		"xz -9e -c", "xz --format=lzma -c", "zstd -3 -c", "zstd -9 -c", "zstd -19 -c", "zstd --ultra -22 -c", "bzip2 -9 -c", "pbzip2 -9 -c",
+		"gzip -1 -c", "gzip -4 -c", "gzip -6 -c", "gzip -7 -c", "gzip -8 -c", "gzip -9 -c",
+		"lz4 -1 -c", "lz4 -3 -c", "lz4 -9 -c", "lz4 -l -9 -c", "lz4 -l -12 -c", "xz -0 -c", "xz -1 -c", "xz -3 -c", "xz -4 -c", "xz -6 -c", "xz --check=crc32 --x86 --lzma2=dict=1MiB -c",
+		"xz -9e -c", "xz --format=lzma -c", "zstd -1 -c", "zstd -3 -c", "zstd -5 -c", "zstd -8 -c", "zstd -9 -c", "zstd -12 -c", "zstd -15 -c", "zstd -17 -c", "zstd -19 -c", "zstd --ultra -22 -c", "bzip2 -1 -c", "bzip2 -9 -c", "pbzip2 -9 -c",
 	} {
 		b.Run(strings.ReplaceAll(command, " ", ""), func(b *testing.B) {
 			args := strings.Fields(command)
@@ -40,20 +43,34 @@ func BenchmarkPrograms(b *testing.B) {
 				b.Fatal(err)
 			}
 			analysed := time.Since(begin)
-			p, err := formats[list[0].Number].(remade).parse(list[0].CloseParams)
+			m := list[0]
+			stated, err := CloseTime(m.Number, m.CloseParams, m.Len, int64(len(content)))
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.SetBytes(int64(len(content)))
+			closing := processorTime(b)
 			for b.Loop() {
-				if err := formats[list[0].Number].Close(io.Discard, bytes.NewReader(content), list[0].CloseParams, libraries()); err != nil {
+				if err := formats[m.Number].Close(io.Discard, bytes.NewReader(content), m.CloseParams, libraries()); err != nil {
 					b.Fatal(err)
 				}
 			}
+			closing = (processorTime(b) - closing) / time.Duration(b.N)
+			mb := float64(len(content)) / 1e6
+			b.ReportMetric(mb/closing.Seconds(), "MB/cpu-s")
+			b.ReportMetric(mb/stated.Seconds(), "MB/cpu-s-stated")
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/program.Seconds(), "x-program")
 			b.ReportMetric(analysed.Seconds()/program.Seconds(), "x-program-analysed")
-			b.ReportMetric(float64(len(p.maker)), "bytes-parameters")
-			b.ReportMetric(float64(len(p.patch)), "bytes-patch")
+			b.ReportMetric(float64(len(m.CloseParams)), "bytes-parameters")
 		})
 	}
+}
+
+// processorTime is what the process has taken.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -135,6 +135,11 @@ func (z bzip2) memory(params []byte) (int64, error) {
 	return codec.Bzip2Memory(level), err
 }
 
+func (z bzip2) level(params []byte) (int, error) {
+	level, _, err := z.parse(params)
+	return level, err
+}
+
 // bzip2Writer makes one stream after the other.
 type bzip2Writer struct {
 	w       io.Writer

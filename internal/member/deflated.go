@@ -53,6 +53,9 @@ func (f deflated) OpenMemory(params []byte) (int64, error) {
 
 func (f deflated) CloseMemory([]byte) (int64, error) { return deflateMemory, nil }
 
+// effort is how many places a search looks at.
+func (f deflated) effort(params []byte) (int, error) { return deflate.Chain(params) }
+
 // sum returns an empty trailer.
 func (f deflated) sum() trailer {
 	if f.trailer == nil {

@@ -191,3 +191,8 @@ func (z lz4) memory(params []byte) (int64, error) {
 	p, err := z.parse(params)
 	return p.Memory(), err
 }
+
+func (z lz4) level(params []byte) (int, error) {
+	p, err := z.parse(params)
+	return p.Level, err
+}

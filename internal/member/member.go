@@ -105,6 +105,9 @@ type Format interface {
 
 	// CloseMemory returns the memory that Close takes, in bytes.
 	CloseMemory(params []byte) (int64, error)
+
+	// effort is how hard Close searches, in numbers of the format's own: those of the table of speeds.
+	effort(params []byte) (int, error)
 }
 
 // doubtful is a Format whose magic numbers are so short that other bytes begin with them, too.

@@ -135,6 +135,8 @@ func (p pieces) CloseMemory(params []byte) (int64, error) {
 	return gaps + 64<<10 + int64(len(params)+2)*gapMemory, err
 }
 
+func (pieces) effort([]byte) (int, error) { return 0, nil }
+
 // InPlace reports whether content of a format is read where it is stored: the Reader of its Open
 // is an io.ReaderAt.
 func InPlace(n Number) bool { return n == Pieces }

@@ -33,6 +33,8 @@ type maker interface {
 	newWriter(w io.Writer, params []byte, libs *Libraries) (io.WriteCloser, error)
 	// memory returns what the writer takes, in bytes.
 	memory(params []byte) (int64, error)
+	// level is how hard the writer searches, in numbers of the format's own.
+	level(params []byte) (int, error)
 }
 
 // remade is a format whose members a library makes again. Its parameters of Close are: the
@@ -230,6 +232,14 @@ func (f remade) CloseMemory(params []byte) (int64, error) {
 		return 0, err
 	}
 	return f.memory(p.maker)
+}
+
+func (f remade) effort(params []byte) (int, error) {
+	p, err := f.parse(params)
+	if err != nil {
+		return 0, err
+	}
+	return f.level(p.maker)
 }
 
 // sampleSize is how much of the content, in bytes, candidates are tried on first.

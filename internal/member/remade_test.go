@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/fault"
@@ -234,6 +235,45 @@ func TestDamagedParams(t *testing.T) {
 		}
 		if err := Ready(n, other, libs); !errors.Is(err, ErrLibrary) || !strings.Contains(fmt.Sprint(err), f.Name()) {
 			t.Errorf("%s: another version: %v", command, err)
+		}
+	}
+}
+
+// What a higher level takes is stated to take longer; what compresses to next to nothing, less.
+func TestCloseTime(t *testing.T) {
+	timeOf := func(content []byte, command string) time.Duration {
+		args := strings.Fields(command)
+		tooltest.Need(t, args[0])
+		m := mustFind(t, output(t, content, args[0], args[1:]...))[0]
+		if err := m.Close(libraries()); err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		d, err := CloseTime(m.Number, m.CloseParams, m.Len, int64(len(m.Content)))
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		return d
+	}
+	content := text(200_000)
+	for _, c := range [][]string{
+		{"gzip -1", "gzip -6", "gzip -9"}, {"zstd -1", "zstd -5", "zstd -12", "zstd -19"}, {"lz4 -1", "lz4 -9", "lz4 -12"},
+		{"xz -0", "xz -3", "xz -6"}, {"xz --format=lzma -0", "xz --format=lzma -6"}, {"lz4 -1", "bzip2"},
+	} {
+		last := time.Duration(0)
+		for _, command := range c {
+			d := timeOf(content, command+" -c")
+			if d <= last {
+				t.Errorf("%s: %v, want more than %v", command, d, last)
+			}
+			last = d
+		}
+	}
+	if zeros := timeOf(make([]byte, len(content)), "gzip -9 -c"); zeros > timeOf(content, "gzip -9 -c")/10 {
+		t.Errorf("zeros: %v", zeros)
+	}
+	for n := range formats {
+		if _, err := CloseTime(n, nil, 1, 1); n != Pieces && !fault.IsData(err) {
+			t.Errorf("%v without parameters: %v", n, err)
 		}
 	}
 }

@@ -315,3 +315,22 @@ func (z lzma) memory(params []byte) (int64, error) {
 	_, c, err := z.parse(params)
 	return c.Memory(), err
 }
+
+// searchLevel is how long a match is that ends a search; below 0 for the fast searches, of presets 0 to 3.
+func searchLevel(s codec.LZMASearch) int {
+	const fast = 1
+	if s.Mode == fast {
+		return int(s.Nice) - 1<<10
+	}
+	return int(s.Nice)
+}
+
+func (z xz) level(params []byte) (int, error) {
+	x, err := z.parse(params)
+	return searchLevel(x.Coder.Search), err
+}
+
+func (z lzma) level(params []byte) (int, error) {
+	_, c, err := z.parse(params)
+	return searchLevel(c.Search), err
+}

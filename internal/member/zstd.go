@@ -214,3 +214,8 @@ func (z zstd) memory(params []byte) (int64, error) {
 	p, err := z.parse(params)
 	return p.Memory(), err
 }
+
+func (z zstd) level(params []byte) (int, error) {
+	p, err := z.parse(params)
+	return p.Level, err
+}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"time"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/content"
@@ -86,14 +87,17 @@ var ErrNotSmaller = errors.New("the delta is not smaller than the target")
 
 // Result is what became of a plan.
 type Result struct {
-	Delta          []byte
-	TargetSHA256   digest.SHA256
-	SourceSHA256   digest.SHA256
-	DeviceMemory   int64 // predicted resident memory on the device, in bytes
-	DeviceTmp      int64 // predicted temporary space on the device, in bytes
-	Copied, Zeros  int64 // bytes of the target's content that are runs of the source, of zeros
-	Repeats, Fresh int64 // bytes that repeat others, bytes that nothing predicts
-	Packed         int64 // bytes of material in packs
+	Delta        []byte
+	TargetSHA256 digest.SHA256
+	SourceSHA256 digest.SHA256
+	DeviceMemory int64 // predicted resident memory on the device, in bytes
+	DeviceTmp    int64 // predicted temporary space on the device, in bytes
+	// DeviceClosing is how much processor time closing what is compressed in the target takes on the
+	// device, about, and ImageClosing what of it is for images as a whole.
+	DeviceClosing, ImageClosing time.Duration
+	Copied, Zeros               int64 // bytes of the target's content that are runs of the source, of zeros
+	Repeats, Fresh              int64 // bytes that repeat others, bytes that nothing predicts
+	Packed                      int64 // bytes of material in packs
 
 	explanation bytes.Buffer
 }
@@ -206,6 +210,10 @@ func (m *maker) fit(members []*target) error {
 		}
 		m.result.DeviceMemory, m.result.DeviceTmp = cost.Memory, cost.Tmp
 		m.explainf("device: memory %d temporary space %d", cost.Memory, cost.Tmp)
+		for _, x := range delta.Members {
+			m.result.DeviceClosing += x.Closing
+			m.result.ImageClosing += x.Outer
+		}
 		if m.DeviceTmp > 0 && cost.Tmp > m.DeviceTmp {
 			if limits.Run > leastRun {
 				limits.Run = max(limits.Run/4, leastRun)

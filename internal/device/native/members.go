@@ -4,7 +4,9 @@ package native
 
 import (
 	"bytes"
+	"math"
 	"sort"
+	"time"
 
 	"swudelta/internal/content"
 	"swudelta/internal/member"
@@ -94,6 +96,30 @@ func (c *chooser) choose(list []content.Segment, ratio float64) (out made) {
 		out.close(m, inner)
 	}
 	return out
+}
+
+// closing is how much processor time it takes to close segments, about, and that of what makes up most
+// of size bytes.
+func closing(list []format.Segment, size int64) (all, outer time.Duration, err error) {
+	for _, s := range list {
+		inner, _, err := closing(s.Parts, math.MaxInt64)
+		if err != nil {
+			return 0, 0, err
+		}
+		content := int64(0)
+		for _, p := range s.Parts {
+			content += p.Length
+		}
+		own, err := member.CloseTime(s.Format, s.Params, s.Length, content)
+		if err != nil {
+			return 0, 0, err
+		}
+		all += own + inner
+		if s.Length > size/2 {
+			outer = own
+		}
+	}
+	return all, outer, nil
 }
 
 // next takes the operations for the next n bytes, and the content that they make.

@@ -166,6 +166,10 @@ func (w *writer) member(m *device.Member, explain func(format string, args ...an
 	}
 	c := chooser{writer: w, ops: operations(m.Image, old), content: m.Image.Target, explain: explain}
 	made := c.choose(m.Segments, 1)
+	var err error
+	if m.Closing, m.Outer, err = closing(made.segments, m.Size); err != nil {
+		return err
+	}
 	w.Ops = append(w.Ops, made.ops...)
 	w.New = append(w.New, made.segments...)
 	w.news = append(w.news, made.news...)
