@@ -33,6 +33,8 @@ do_install() {
 FILES_SOLIBSDEV = ""
 FILES:${PN} += "${libdir}/libadudiffapi.so"
 INSANE_SKIP:${PN} += "dev-so"
+# go.bbclass has its own files there.
+FILES:${PN}-dev += "${includedir}"
 
 # Loaded at run time, so nothing finds them by itself.
 RDEPENDS:${PN} += "swudelta-libzstd zlib liblzma lz4 libbz2"
