@@ -114,6 +114,9 @@ const lz4LegacyBlock = 8 << 20
 // lz4Bound is the most that a block of n bytes becomes: LZ4_COMPRESSBOUND of lz4.h.
 func lz4Bound(n int) int { return n + n/255 + 16 }
 
+// LZ4Bound is the most that a block of n bytes becomes.
+func LZ4Bound(n int) int64 { return int64(lz4Bound(n)) }
+
 // Memory returns what a writer takes, in bytes: the buffers here and in liblz4, with
 // its tables.
 func (p LZ4Params) Memory() int64 {
@@ -208,28 +211,50 @@ func (l *LZ4) NewWriter(w io.Writer, p LZ4Params) (io.WriteCloser, error) {
 }
 
 func (l *LZ4) newLegacyWriter(w io.Writer, level int) (io.WriteCloser, error) {
-	b, err := newBlock[struct{}](lz4LegacyBlock, 4+lz4Bound(lz4LegacyBlock))
-	if err != nil {
-		return nil, err
-	}
 	begun := false
-	code := func(w io.Writer, n int, _ bool) error {
+	return l.newBlocksWriter(w, lz4LegacyBlock, level, func(w io.Writer, block []byte) error {
 		if !begun {
 			begun = true
 			if _, err := w.Write(lz4LegacyMagic); err != nil {
 				return err
 			}
 		}
-		if n == 0 {
+		if len(block) == 0 {
 			return nil
 		}
-		size, err := l.compressBlock(b.out[4:], b.in[:n], level)
+		if _, err := w.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(block)))); err != nil {
+			return err
+		}
+		_, err := w.Write(block)
+		return err
+	})
+}
+
+// NewBlockWriter returns a writer of one block without a frame, of content that is size
+// bytes long, at a level as in LZ4Params. If it is longer, other blocks follow.
+func (l *LZ4) NewBlockWriter(w io.Writer, level, size int) (io.WriteCloser, error) {
+	return l.newBlocksWriter(w, size, level, func(w io.Writer, block []byte) error {
+		_, err := w.Write(block)
+		return err
+	})
+}
+
+// newBlocksWriter returns a writer that hands blocks to put, each compressed by itself, of size bytes
+// of content but the last; where there is no content, an empty one.
+func (l *LZ4) newBlocksWriter(w io.Writer, size, level int, put func(w io.Writer, block []byte) error) (io.WriteCloser, error) {
+	b, err := newBlock[struct{}](size, lz4Bound(size))
+	if err != nil {
+		return nil, err
+	}
+	code := func(w io.Writer, n int, _ bool) error {
+		if n == 0 {
+			return put(w, nil)
+		}
+		length, err := l.compressBlock(b.out, b.in[:n], level)
 		if err != nil {
 			return err
 		}
-		binary.LittleEndian.PutUint32(b.out, uint32(size))
-		_, err = w.Write(b.out[:4+size])
-		return err
+		return put(w, b.out[:length])
 	}
 	return newEncoder(w, b.in, code, b.free), nil
 }

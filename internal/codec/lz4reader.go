@@ -312,3 +312,13 @@ func lz4Length(n int, src []byte) (length int, rest []byte, ok bool) {
 	}
 	return 0, nil, false
 }
+
+// LZ4Block returns the content of a block without a frame, of which limit bytes are allowed. A
+// fault of the block is a data fault.
+func LZ4Block(stored []byte, limit int) ([]byte, error) {
+	content, err := lz4Block(nil, stored, nil, limit)
+	if err != nil {
+		return nil, fault.Dataf("lz4 block: %w", err)
+	}
+	return content, nil
+}

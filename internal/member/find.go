@@ -101,6 +101,9 @@ func (f *Finder) Find(b []byte) ([]*Member, error) {
 type magic struct {
 	text   string
 	number Number
+	// table returns the members in b, which begins with the magic number of what holds them, in order
+	// and apart; nil: the number is that of a member.
+	table func(b []byte) []Found
 }
 
 // magics are all magic numbers, by their first two bytes, little endian.
@@ -108,12 +111,16 @@ var magics = sortMagics()
 
 func sortMagics() map[uint16][]magic {
 	out := map[uint16][]magic{}
+	add := func(m magic) {
+		key := binary.LittleEndian.Uint16([]byte(m.text))
+		out[key] = append(out[key], m)
+	}
 	for _, n := range slices.Sorted(maps.Keys(formats)) {
 		for _, text := range formats[n].Magics() {
-			key := binary.LittleEndian.Uint16([]byte(text))
-			out[key] = append(out[key], magic{text, n})
+			add(magic{text: text, number: n})
 		}
 	}
+	add(magic{squashfsMagic, LZ4Block, squashfsTable})
 	return out
 }
 
@@ -125,59 +132,124 @@ var begins = func() (set [1 << 16 / 64]uint64) {
 	return set
 }()
 
+// search is a way through bytes, from front to back.
+type search struct {
+	*Finder
+	b     []byte
+	depth int
+	// What is known to lie at the place that was reached or behind it:
+	scattered [][]span.Range // files in pieces
+	listed    []listed       // members that tables tell of
+	next      int            // where the first of them begins
+}
+
+// listed is a member that a table tells of.
+type listed struct {
+	Found
+	number Number
+}
+
 func (f *Finder) find(b []byte, depth int) (list []*Member, err error) {
 	if depth == 0 {
 		return nil, nil
 	}
-	scattered := f.Scattered(b)
+	s := &search{Finder: f, b: b, depth: depth, scattered: f.Scattered(b)}
+	s.pass(0)
 	for at := 0; at+leastMember < len(b); at++ {
-		for len(scattered) > 0 && int(scattered[0][0].Off) < at {
-			scattered = scattered[1:] // it begins in a member
-		}
-		if len(scattered) > 0 && int(scattered[0][0].Off) == at {
-			m, err := f.gather(b, scattered[0], depth)
-			if err != nil {
-				return nil, err
-			}
-			if m != nil {
-				list = append(list, m)
-				at = int(m.End()) - 1
-				continue
-			}
-		}
 		key := uint16(b[at]) | uint16(b[at+1])<<8
-		if begins[key/64]>>(key%64)&1 == 0 {
+		if begins[key/64]>>(key%64)&1 == 0 && at < s.next {
 			continue
 		}
-		for _, g := range magics[key] {
-			if !bytes.HasPrefix(b[at:], []byte(g.text)) {
-				continue
-			}
-			m, err := f.open(b, at, g.number)
-			if err != nil {
-				return nil, err
-			}
-			if m == nil {
-				continue
-			}
-			if m.Members, err = f.find(m.Content, depth-1); err != nil {
-				return nil, err
-			}
+		m, err := s.at(at, magics[key])
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
 			list = append(list, m)
 			at = int(m.End()) - 1
-			break
 		}
+		s.pass(at + 1)
 	}
 	return list, nil
 }
 
-// open opens the member that a magic number at an offset of b is about: nil, if there is none.
-func (f *Finder) open(b []byte, at int, n Number) (*Member, error) {
-	found, ok := formats[n].Find(b[at:])
-	if !ok || f.Count == 0 {
+// pass leaves out what begins before an offset: in a member, that is.
+func (s *search) pass(at int) {
+	for len(s.scattered) > 0 && int(s.scattered[0][0].Off) < at {
+		s.scattered = s.scattered[1:]
+	}
+	for len(s.listed) > 0 && s.listed[0].At < at {
+		s.listed = s.listed[1:]
+	}
+	s.next = len(s.b)
+	if len(s.scattered) > 0 {
+		s.next = min(s.next, int(s.scattered[0][0].Off))
+	}
+	if len(s.listed) > 0 {
+		s.next = min(s.next, s.listed[0].At)
+	}
+}
+
+// at returns the member at an offset, or that begins a little behind a magic number there, with those
+// in its content: nil, if there is none.
+func (s *search) at(at int, magics []magic) (*Member, error) {
+	if len(s.scattered) > 0 && int(s.scattered[0][0].Off) == at {
+		if m, err := s.gather(s.b, s.scattered[0], s.depth); m != nil || err != nil {
+			return m, err
+		}
+	}
+	if len(s.listed) > 0 && s.listed[0].At == at {
+		return s.open(s.listed[0].number, s.listed[0].Found)
+	}
+	for _, g := range magics {
+		if !bytes.HasPrefix(s.b[at:], []byte(g.text)) {
+			continue
+		}
+		if g.table != nil {
+			s.list(g.number, g.table(s.b[at:]), at)
+			continue
+		}
+		found, ok := formats[g.number].Find(s.b[at:])
+		if !ok {
+			continue
+		}
+		found.At += at
+		if m, err := s.open(g.number, found); m != nil || err != nil {
+			return m, err
+		}
+	}
+	return nil, nil
+}
+
+// list remembers the members of a table that begins at an offset, unless it lies within another's.
+func (s *search) list(n Number, table []Found, at int) {
+	if len(s.listed) > 0 {
+		return
+	}
+	for _, found := range table {
+		found.At += at
+		s.listed = append(s.listed, listed{found, n})
+	}
+}
+
+// open opens the member that was found, and what is in it: nil, if it is none.
+func (s *search) open(n Number, found Found) (*Member, error) {
+	m, err := s.Finder.open(s.b, n, found)
+	if m != nil {
+		m.Members, err = s.find(m.Content, s.depth-1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// open opens the member that was found in b: nil, if it is none.
+func (f *Finder) open(b []byte, n Number, found Found) (*Member, error) {
+	if f.Count == 0 {
 		return nil, nil
 	}
-	at += found.At
+	at := found.At
 	rest := b[at:]
 	if found.Len > 0 {
 		rest = rest[:found.Len]

@@ -40,6 +40,8 @@ const (
 	LZ4     Number = 7 // an LZ4 frame, or a stream of the legacy format
 	Bzip2   Number = 8 // streams of bzip2, one behind the other
 	Pieces  Number = 9 // a file that lies in several pieces
+
+	LZ4Block Number = 10 // an LZ4 block without a frame, of a squashfs image
 )
 
 // formats is the table of all formats. To add one, add a number and a line.
@@ -53,6 +55,8 @@ var formats = map[Number]Format{
 	LZ4:     remade{lz4{}},
 	Bzip2:   remade{bzip2{}},
 	Pieces:  pieces{},
+
+	LZ4Block: remade{lz4Block{}},
 }
 
 // Lookup returns the format with a number.

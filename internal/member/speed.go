@@ -23,12 +23,16 @@ var speeds = map[Number][]speed{
 	Zstd:    {{1, 130}, {4, 80}, {6, 60}, {8, 40}, {9, 30}, {12, 10}, {15, 4}, {19, 2.5}, {22, 1.6}},
 	XZ:      lzmaSpeeds,
 	LZMA:    lzmaSpeeds,
-	LZ4:     {{2, 300}, {4, 50}, {9, 20}, {12, 6}},
+	LZ4:     lz4Speeds,
 	Bzip2:   {{9, 10}},
+
+	LZ4Block: lz4Speeds,
 }
 
 // By the length of chains: levels 1 to 5, 6 and 7, 8 and 9.
 var deflateSpeeds = []speed{{32, 18}, {256, 10}, {4096, 6}}
+
+var lz4Speeds = []speed{{2, 300}, {4, 50}, {9, 20}, {12, 6}}
 
 // By searchLevel: presets 0 and 1, 2 and 3, 4 to 9e.
 var lzmaSpeeds = []speed{{-896, 10}, {-1, 4}, {273, 2}}

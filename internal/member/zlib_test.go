@@ -5,9 +5,6 @@ package member
 import (
 	"bytes"
 	"compress/zlib"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -48,45 +45,4 @@ func noStreams() (b []byte) {
 		b = append(append(b, h...), 0x07)
 	}
 	return b
-}
-
-// TestSquashfs opens the blocks of squashfs images: streams with magic numbers of their own.
-func TestSquashfs(t *testing.T) {
-	tooltest.Need(t, "mksquashfs")
-	dir := t.TempDir()
-	tree := filepath.Join(dir, "tree")
-	if err := os.Mkdir(tree, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"a", "b"} {
-		if err := os.WriteFile(filepath.Join(tree, name), append([]byte(name), text(300<<10)...), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range []struct {
-		compressor string
-		want       Number
-	}{{"gzip", Zlib}, {"xz", XZ}, {"zstd", Zstd}} {
-		image := filepath.Join(dir, c.compressor)
-		if out, err := exec.Command("mksquashfs", tree, image, "-comp", c.compressor, "-noappend", "-no-progress", "-quiet").CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		b, err := os.ReadFile(image)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list, err := (&Finder{}).Find(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		opened := int64(0)
-		for _, m := range list {
-			if m.Number == c.want {
-				opened += int64(len(m.Content))
-			}
-		}
-		if opened < 600<<10 {
-			t.Errorf("%s: %d bytes are opened, %s", c.compressor, opened, shape(list))
-		}
-	}
 }
