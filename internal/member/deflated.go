@@ -186,34 +186,9 @@ func findZip(b []byte) (int, bool) {
 // (RFC 1950 section 2.2).
 var zlibHeads = []string{"\x78\x01", "\x78\x5e", "\x78\x9c", "\x78\xda"}
 
-// pngHead is what a PNG image begins with.
-const pngHead = "\x89PNG\r\n\x1a\n"
-
-// findZlib finds a zlib stream, or that of a PNG image.
+// findZlib finds a zlib stream.
 func findZlib(b []byte) (int, bool) {
-	const header, reserved = 2, 3
-	if bytes.HasPrefix(b, []byte(pngHead)) {
-		return findPNG(b)
-	}
+	const reserved = 3
 	// Bits 1 and 2 of what follows on the header are the kind of the first block.
-	return header, len(b) > header && b[header]>>1&3 != reserved
-}
-
-// findPNG finds the zlib stream of an image (PNG specification, section 5) whose data is in one
-// chunk.
-func findPNG(b []byte) (int, bool) {
-	const signature, header, zlibHeader = 8, 8, 2
-	for at := signature; at+header+zlibHeader < len(b); {
-		n := int64(binary.BigEndian.Uint32(b[at:]))
-		next := int64(at) + header + n + 4
-		if next+header > int64(len(b)) {
-			return 0, false
-		}
-		if string(b[at+4:at+header]) == "IDAT" {
-			single := string(b[next+4:next+header]) != "IDAT"
-			return at + header + zlibHeader, single && n > zlibHeader
-		}
-		at = int(next)
-	}
-	return 0, false
+	return zlibHeader, len(b) > zlibHeader && b[zlibHeader]>>1&3 != reserved
 }

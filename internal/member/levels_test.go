@@ -41,7 +41,7 @@ var families = []family{
 	{name: "lz4, legacy", program: []string{"lz4", "-l"}, levels: levels("-%d", 1, 12), options: []string{""}},
 	{name: "xz", program: []string{"xz"}, levels: slices.Concat(levels("-%d", 0, 9), levels("-%de", 0, 9)),
 		options: []string{"", "-T2 --block-size=600000", "-T1 --block-size=600000 --check=sha256"}},
-	{name: "xz, filters", program: []string{"xz"}, levels: levels("--lzma2=preset=%d", 0, 9), options: []string{"--x86", "--delta=dist=4", "--arm"}},
+	{name: "xz, filters", program: []string{"xz"}, levels: []string{"--x86", "--delta=dist=4", "--arm"}, options: levels("--lzma2=preset=%d", 0, 9)},
 	{name: "xz --format=lzma", program: []string{"xz", "--format=lzma"}, levels: slices.Concat(levels("-%d", 0, 9), levels("-%de", 0, 9)), options: []string{""}},
 	{name: "zstd", program: []string{"zstd", "--ultra"}, levels: slices.Concat(levels("--fast=%d", 1, 5), levels("-%d", 1, 22)),
 		options: []string{"", "--no-check", "--single-thread", "-T2", "--long=27"}},

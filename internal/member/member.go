@@ -42,13 +42,14 @@ const (
 	Pieces  Number = 9 // a file that lies in several pieces
 
 	LZ4Block Number = 10 // an LZ4 block without a frame, of a squashfs image
+	PNG      Number = 11 // the image data of a PNG file
 )
 
 // formats is the table of all formats. To add one, add a number and a line.
 var formats = map[Number]Format{
 	Deflate: deflated{name: "deflate", magics: []string{"PK\x03\x04"}, find: findZip},
 	Gzip:    deflated{name: "gzip", magics: []string{"\x1f\x8b\x08"}, find: findGzip, trailer: gzipTrailer},
-	Zlib:    deflated{name: "zlib", magics: append(zlibHeads, pngHead), find: findZlib, trailer: zlibTrailer, weak: true},
+	Zlib:    deflated{name: "zlib", magics: zlibHeads, find: findZlib, trailer: zlibTrailer, weak: true},
 	Zstd:    remade{zstd{}},
 	XZ:      remade{xz{}},
 	LZMA:    remade{lzma{}},
@@ -57,6 +58,7 @@ var formats = map[Number]Format{
 	Pieces:  pieces{},
 
 	LZ4Block: remade{lz4Block{}},
+	PNG:      pngImage{},
 }
 
 // Lookup returns the format with a number.

@@ -6,7 +6,9 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
@@ -65,6 +67,64 @@ func picture(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// chunked is a PNG image with its data in chunks of n bytes.
+func chunked(b []byte, n int) (out []byte) {
+	out, b = append(out, b[:len(pngHead)]...), b[len(pngHead):]
+	put := func(kind string, data []byte) {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(data)))
+		from := len(out)
+		out = append(append(out, kind...), data...)
+		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[from:]))
+	}
+	for len(b) > 0 {
+		size, _ := pngLength(b)
+		kind, data := string(b[4:8]), b[8:8+size]
+		if b = b[pngChunk+size+pngSum:]; kind != pngData {
+			put(kind, data)
+			continue
+		}
+		for part := range slices.Chunk(data, n) {
+			put(kind, part)
+		}
+	}
+	return out
+}
+
+// A PNG image whose chunks do not state what is in them stays closed: of wrong checksums, or with an empty
+// chunk, or bytes behind the stream. One that is cut short is not opened.
+func TestOddPNG(t *testing.T) {
+	good := chunked(picture(t), 500)
+	first := bytes.Index(good, []byte(pngData)) - 4
+	empty := slices.Concat(good[:first], []byte("\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"), good[first:])
+	sum := slices.Clone(good)
+	sum[first+pngChunk+500] ^= 1
+	behind := slices.Concat(good[:len(good)-12], []byte("\x00\x00\x00\x01IDATx"), binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte("IDATx"))), good[len(good)-12:])
+	for name, b := range map[string][]byte{"empty chunk": empty, "checksum": sum, "bytes behind": behind} {
+		m := mustFind(t, b)[0]
+		if err := m.Close(nil); !errors.Is(err, ErrUnclosable) {
+			t.Errorf("%s: %v, want ErrUnclosable", name, err)
+		}
+	}
+	for n := range len(good) {
+		if list, err := (&Finder{}).Find(good[:n]); err != nil || len(list) > 0 && list[0].End() > int64(n) {
+			t.Fatalf("%d bytes: %d members: %v", n, len(list), err)
+		}
+	}
+	m := mustFind(t, good)[0]
+	if err := m.Close(nil); err != nil {
+		t.Fatal(err)
+	}
+	_, _, script, err := pngImage{}.parse(m.CloseParams)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(m.CloseParams) - len(script) {
+		if err := Try(pngImage{}, m.Stored, bytes.NewReader(m.Content), m.CloseParams[:n], nil); err == nil {
+			t.Errorf("%d bytes of parameters of %d do", n, len(m.CloseParams))
+		}
+	}
 }
 
 // check holds a tree against the bytes that it was found in, and closes all of it again.
@@ -134,7 +194,9 @@ func TestFind(t *testing.T) {
 		{"nested", gzipped(t, slices.Concat(noise, gzipped(t, a, ""), noise, gzipped(t, b, "")), ""), "gzip(gzip gzip)"},
 		{"zip", zipped(t, a, b, noise), "deflate deflate deflate"},
 		{"zip in gzip", gzipped(t, slices.Concat(noise, zipped(t, a, b)), ""), "gzip(deflate deflate)"},
-		{"picture", picture(t), "zlib"},
+		{"picture", picture(t), "png"},
+		{"picture in chunks", chunked(picture(t), 100), "png"},
+		{"pictures", slices.Concat(chunked(picture(t), 7), noise, chunked(picture(t), 1)), "png png"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			list, err := (&Finder{}).Find(c.b)

@@ -27,6 +27,7 @@ var speeds = map[Number][]speed{
 	Bzip2:   {{9, 10}},
 
 	LZ4Block: lz4Speeds,
+	PNG:      deflateSpeeds,
 }
 
 // By the length of chains: levels 1 to 5, 6 and 7, 8 and 9.
