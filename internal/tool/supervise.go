@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A Go process that the system refuses memory cannot be saved: the runtime prints
@@ -75,10 +76,11 @@ func supervise(name string) (status int, ok bool) {
 		Stdin: os.Stdin, Stdout: os.Stdout,
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
 	}
-	messages, err := cmd.StderrPipe()
+	r, w, err := os.Pipe()
 	if err != nil {
 		return 0, false
 	}
+	cmd.Stderr = w
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
@@ -89,14 +91,20 @@ func supervise(name string) (status int, ok bool) {
 		signal.Reset()
 		return 0, false
 	}
+	w.Close()
+	messages := &childMessages{File: r}
+	crashes := make(chan []byte)
+	go func() { crashes <- passMessages(os.Stderr, messages) }()
 	go func() {
 		for s := range signals {
 			cmd.Process.Signal(s)
 		}
 	}()
-	crash := passMessages(os.Stderr, messages)
+	err = cmd.Wait()
+	messages.end()
+	crash := <-crashes
 	var exit *exec.ExitError
-	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+	if err != nil && !errors.As(err, &exit) {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return exitEnvironment, true
 	}
@@ -110,6 +118,35 @@ func supervise(name string) (status int, ok bool) {
 	}
 	os.Stderr.Write(crash)
 	return state.ExitStatus(), true
+}
+
+// childMessages reads what the child writes to standard error. Whatever a program that the child
+// leaves behind still has of that, there is no more of it once the child has ended.
+type childMessages struct{ *os.File }
+
+// end says that the child has ended. It wakes a Read that waits.
+func (m *childMessages) end() { m.SetReadDeadline(time.Unix(1, 0)) }
+
+func (m *childMessages) Read(b []byte) (n int, err error) {
+	n, err = m.File.Read(b)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	// What it wrote is there, and is read without waiting for more.
+	conn, err := m.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	m.SetReadDeadline(time.Time{})
+	defer m.end()
+	conn.Read(func(fd uintptr) bool {
+		n, err = syscall.Read(int(fd), b)
+		return true
+	})
+	if n <= 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // crashStart is the first line of what the Go runtime prints when it ends a process,

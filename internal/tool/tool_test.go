@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ var hog [][]byte
 var upper = &Command{
 	Name: "upper", Usage: "[-o OUTPUT] [INPUT]", Summary: "Copy in upper case.", MaxArgs: 2,
 	Flags: []Flag{
-		&String{Name: "fail", Help: "fail after half of the output: data, env, memory, panic or hang"},
+		&String{Name: "fail", Help: "fail after half of the output: data, env, memory, panic or hang; or leave a program behind"},
 		&Strings{Name: "say", Help: "print a word"},
 		&Size{Name: "memory", Value: 96 << 20, Help: "unused"},
 		&Bool{Name: "random", Help: "read at random"},
@@ -78,6 +79,13 @@ var upper = &Command{
 				for {
 					hog = append(hog, make([]byte, 64<<20))
 				}
+			case "leave":
+				left := exec.Command("sleep", "30")
+				left.Stderr = os.Stderr
+				if err := left.Start(); err != nil {
+					return err
+				}
+				c.Warnf("%s", strings.Repeat("left ", 10000))
 			case "panic":
 				panic("out of memory, says who")
 			case "hang":

@@ -298,3 +298,26 @@ func microsoft(t *testing.T) string {
 	command(t, nil, "dpkg-deb", "--nocheck", "-b", root, deb)
 	return deb
 }
+
+// TestFolders has scripts write where nothing can be written: they say so in their own words.
+func TestFolders(t *testing.T) {
+	tooltest.Need(t, "go", "gcc", "scdoc")
+	for _, c := range []struct {
+		argv []string
+		want string
+	}{
+		{[]string{"build-libadudiffapi", "-o", "/nowhere/at/all"}, "/nowhere/at/all: there is no folder /nowhere/at"},
+		{[]string{"build-libadudiffapi", "-o", "/proc/library"}, "/proc/library: nothing can be written to the folder /proc"},
+		{[]string{"build-libadudiffapi", "-o", "/"}, "/: it is a folder, and a file is to be written"},
+		{[]string{"build-packages", "-o", "/proc/packages", "amd64"}, "/proc/packages: the folder cannot be made"},
+		{[]string{"get-libzstd", "1.5.7"}, "nothing can be written to the folder /proc/cache/swudelta"},
+	} {
+		cmd := exec.Command(filepath.Join(tooltest.Root(), "scripts", c.argv[0]), c.argv[1:]...)
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME=/proc/cache")
+		out, _ := cmd.CombinedOutput()
+		first, _, _ := strings.Cut(string(out), "\n")
+		if cmd.ProcessState.ExitCode() != 1 || first != c.argv[0]+": "+c.want {
+			t.Errorf("%q: %v, %s", c.argv, cmd.ProcessState, out)
+		}
+	}
+}
