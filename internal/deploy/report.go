@@ -75,8 +75,9 @@ func (f *Failure) details() string { return f.Code.String() + " " + f.Text }
 
 // twin makes what the cloud sees. The delta handler's errors are recorded for the
 // workflow of the step, and the reporter looks at that of the deployment, so that
-// they never get there. After a reboot the agent finds each step installed. After a failed installation the agent reports that it failed, restores what there is a
-// backup of, and then reports that it is idle, with the same result.
+// they never get there. After a reboot the agent finds each step installed. After a failed
+// installation the agent reports that it failed, restores what there is a backup of, and then
+// reports that it is idle, with the same result.
 func (d *deployment) twin(result int, failure *Failure, failedStep int) Twin {
 	var code Code
 	if failure != nil {

@@ -60,7 +60,7 @@ type display struct {
 // progressFlags are those of every command.
 func progressFlags() []Flag {
 	return []Flag{
-		&String{Name: "progress", Arg: progressAuto + "|" + progressJSON + "|" + progressNone, Value: progressAuto, Help: "a line on a terminal; one object a line, also where it is none; or nothing"},
+		&String{Name: "progress", Arg: progressAuto + "|" + progressJSON + "|" + progressNone, Value: progressAuto, Help: "how far the work is: a line on a terminal, one JSON object a line, or nothing"},
 		&Int{Name: "progress-fd", Arg: "N", Help: "file descriptor that progress goes to; default: standard error"},
 	}
 }
