@@ -42,11 +42,14 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, 
 		}
 		text = w.text
 	}
+	sorted := 0
 	if opt.Effort.sorts() {
-		w.sa = suffix.Array(w.sa, text)
+		w.sa = suffix.ArrayProgress(w.sa, text, opt.Progress)
+		sorted = len(text)
 	}
 	m := w.matcher(text, w.sa, old, new, opt)
 	m.parts, m.copies = parts, copies
+	m.reported += sorted
 	return assemble(old, new, m.path())
 }
 

@@ -11,8 +11,8 @@ import (
 // Options tune [Diff]. The zero value is the default.
 type Options struct {
 	Effort Effort
-	// Progress is called with each number of bytes of both sides that were dealt with: with
-	// those of the old side when it is sorted.
+	// Progress is called with each number of bytes of both sides that were dealt with: those of
+	// the old side while it is sorted.
 	Progress func(n int64)
 }
 

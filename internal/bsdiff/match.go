@@ -125,6 +125,7 @@ type matcher struct {
 	diffs    *differences
 	literals *literals
 	progress func(n int64)
+	reported int // offset in the new side up to which progress was told; negative: in the old side
 }
 
 // reportEvery is how many bytes of the new side go by between two reports of progress.
@@ -137,6 +138,7 @@ func newMatcher(old, new []byte, opt Options) *matcher {
 		diffs:    newDifferences(),
 		literals: newLiterals(),
 		progress: opt.Progress,
+		reported: -len(old),
 	}
 	if len(old) > 0 {
 		// A patch starts on diagonal 0, free of charge.
@@ -145,20 +147,21 @@ func newMatcher(old, new []byte, opt Options) *matcher {
 	return m
 }
 
+// report tells progress that everything up to an offset in the new side was dealt with.
+func (m *matcher) report(i int) {
+	if m.progress != nil {
+		m.progress(int64(i - m.reported))
+	}
+	m.reported = i
+}
+
 // path returns the segments of the best path, last one first.
 func (m *matcher) path() []segment {
 	search, limit := 0, maxSegments
-	reported := -len(m.old)
-	report := func(i int) {
-		if m.progress != nil {
-			m.progress(int64(i - reported))
-		}
-		reported = i
-	}
-	report(0)
+	m.report(0)
 	for i := 0; i < len(m.new); {
-		if i-reported >= reportEvery {
-			report(i)
+		if i-m.reported >= reportEvery {
+			m.report(i)
 		}
 		if end := m.known(i); end > 0 {
 			search = max(search, end-gram/2)
@@ -191,7 +194,7 @@ func (m *matcher) path() []segment {
 			limit = max(maxSegments, 2*len(m.segments))
 		}
 	}
-	report(len(m.new))
+	m.report(len(m.new))
 	end := m.freshSegment(m.fresh.start, m.fresh.prev)
 	if len(m.active) > 0 && m.active[m.best].cost <= m.fresh.cost {
 		end = m.segmentOf(&m.active[m.best])

@@ -167,6 +167,8 @@ type Options struct {
 	Workers int
 	// Progress is told the stage in which Trees closes members.
 	Progress *progress.Meter
+	// Opening is the stage in which Trees opens members.
+	Opening *progress.Stage
 	// Note receives what the user should know about the inputs.
 	Note func(string)
 }

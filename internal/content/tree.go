@@ -97,7 +97,7 @@ func (o *Options) Trees(source, target Side) (old, new []*View, err error) {
 
 // trees finds what is in members.
 func (o *Options) trees(s Side) (out []*tree, err error) {
-	find := member.Finder{Load: o.Load}
+	find := member.Finder{Load: o.Load, Progress: o.Opening}
 	for _, m := range s.Members {
 		find.Scattered = func(image []byte) [][]span.Range { return scattered(image, s.Layouts[m.Name]) }
 		t := &tree{Member: m}
@@ -161,10 +161,9 @@ func (o *Options) analyse(trees []*tree, known sums) error {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			if errs[i] = t.Close(o.Libraries); errors.Is(errs[i], member.ErrUnclosable) {
+			if errs[i] = t.CloseProgress(o.Libraries, stage.Add); errors.Is(errs[i], member.ErrUnclosable) {
 				errs[i] = nil
 			}
-			stage.Add(int64(len(t.Content)))
 			<-free
 		}()
 	}

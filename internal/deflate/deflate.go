@@ -37,33 +37,44 @@ type Stream struct {
 // compares. A fault of the stream is a data error; ErrOdd says that it can only be kept as it is.
 func Open(src []byte, limit int64) (*Stream, error) {
 	first := &parser{bitReader: bitReader{src: src}, keep: true, limit: limit}
-	v, err := look(first)
+	v, err := look(first, func(int64) {})
 	if err != nil {
 		return nil, err
 	}
 	s := &Stream{Content: first.content, Size: first.size()}
-	s.Script, err = v.script(src[:s.Size], s.Content)
+	s.Script, err = v.script(src[:s.Size], s.Content, func(int64) {})
 	return s, err
 }
 
+// lookShare is the part of the time of an analysis that the first look takes, as 1 in so many.
+const lookShare = 4
+
 // Analyse returns the script of a stream whose content is known. Nothing was closed with it, and
-// errors are, as with [Open].
-func Analyse(src, content []byte) ([]byte, error) {
-	first := &parser{bitReader: bitReader{src: src}, limit: int64(len(content))}
-	v, err := look(first)
+// errors are, as with [Open]. It calls progress, unless that is nil, with each number of bytes of
+// content that were dealt with.
+func Analyse(src, content []byte, progress func(n int64)) ([]byte, error) {
+	size, told := int64(len(content)), int64(0)
+	reach := func(at int64) {
+		if progress != nil && at > told {
+			progress(at - told)
+			told = at
+		}
+	}
+	first := &parser{bitReader: bitReader{src: src}, limit: size}
+	v, err := look(first, func(at int64) { reach(at / lookShare) })
 	if err != nil {
 		return nil, err
 	}
 	if n := first.size(); n != len(src) {
 		return nil, fault.At(int64(n), "deflate stream: bytes behind its end")
 	}
-	return v.script(src, content)
+	return v.script(src, content, func(at int64) { reach(size/lookShare + at - at/lookShare) })
 }
 
-// script makes the script of a stream.
-func (v *survey) script(src, content []byte) ([]byte, error) {
+// script makes the script of a stream. It calls reach with the offsets in content that it comes to.
+func (v *survey) script(src, content []byte, reach func(at int64)) ([]byte, error) {
 	p, flushed := v.choose(src, content)
-	script, err := write(src, content, p, flushed, v.parts)
+	script, err := write(src, content, p, flushed, v.parts, reach)
 	if errors.Is(err, errSlow) {
 		return nil, fmt.Errorf("%w: %v", ErrOdd, err)
 	}
@@ -74,7 +85,7 @@ func (v *survey) script(src, content []byte) ([]byte, error) {
 func (p *parser) size() int { return p.offset() }
 
 // write makes the script of a stream.
-func write(src, content []byte, p params, flushed bool, parts []int64) ([]byte, error) {
+func write(src, content []byte, p params, flushed bool, parts []int64, reach func(at int64)) ([]byte, error) {
 	s := newScript(newEncoder())
 	s.total, s.size, s.flushed = int64(len(content)), int64(len(src)), flushed
 	if err := s.header(&p); err != nil {
@@ -100,6 +111,7 @@ func write(src, content []byte, p params, flushed bool, parts []int64) ([]byte, 
 		if err := s.code(b, discard{}); err != nil {
 			return nil, err
 		}
+		reach(s.m.pos)
 		if s.partEnds(b) {
 			if err := next(); err != nil {
 				return nil, err

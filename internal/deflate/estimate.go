@@ -21,8 +21,8 @@ type survey struct {
 // sampleTokens is how many tokens an encoder is judged by.
 const sampleTokens = 1 << 16
 
-// look reads a stream to its end.
-func look(p *parser) (*survey, error) {
+// look reads a stream to its end. It calls reach with the offsets in the content that it comes to.
+func look(p *parser, reach func(at int64)) (*survey, error) {
 	v := &survey{counts: map[int]int{}}
 	last := int64(0)
 	for !p.done {
@@ -30,6 +30,7 @@ func look(p *parser) (*survey, error) {
 		if err != nil {
 			return nil, err
 		}
+		reach(p.total)
 		if b.kind == stored && b.size == 0 && !b.final {
 			v.parts = append(v.parts, p.total-last)
 			last = p.total

@@ -43,7 +43,7 @@ type found struct {
 func find(t testing.TB, old, new []byte, o, n Image) found {
 	t.Helper()
 	before := copiesOf(old, new)
-	plan, copies, err := Find(o, n, before)
+	plan, copies, err := Find(o, n, before, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestFindNothing(t *testing.T) {
 		{"text", text, text[3:]}, {"program to text", old, text}, {"text to program", text, old},
 		{"same", old, old}, {"empty", nil, nil},
 	} {
-		plan, copies, err := Find(image(c.old), image(c.new), copiesOf(c.old, c.new))
+		plan, copies, err := Find(image(c.old), image(c.new), copiesOf(c.old, c.new), func() {})
 		if err != nil || !plan.Empty() {
 			t.Errorf("%s: plan %v, error %v; want an empty one", c.name, plan, err)
 		}
@@ -433,7 +433,7 @@ func FuzzFind(f *testing.F) {
 			new[(at+1)%len(new)] = changes[2]
 		}
 		copies := []Copy{{0, 0, int64(min(len(old), len(new))) / 2}}
-		plan, better, err := Find(image(old), image(new), copies)
+		plan, better, err := Find(image(old), image(new), copies, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,11 +30,15 @@ const (
 	rangeCost  = 8
 )
 
+// Passes is how often Find goes over the copies.
+const Passes = 8
+
 // Find finds what there is to predict if the copies make the new side out of
 // the old one. It tries the prediction, and states only what makes more bytes
 // right than the statement takes. Files that are no proper programs are left
-// alone. The error is one of reading, or of copies that do not fit.
-func Find(old, new Image, copies []Copy) (*Plan, []Copy, error) {
+// alone. It calls progress after each of its Passes over the copies, unless there is
+// nothing to predict. The error is one of reading, or of copies that do not fit.
+func Find(old, new Image, copies []Copy, progress func()) (*Plan, []Copy, error) {
 	if err := checkCopies(copies, old.Size, new.Size); err != nil {
 		return nil, nil, err
 	}
@@ -57,6 +61,7 @@ func Find(old, new Image, copies []Copy) (*Plan, []Copy, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	progress()
 	p.keep(first.differOld, first.differNew)
 	// Better copies make a better map, which makes better copies.
 	better := copies
@@ -64,20 +69,25 @@ func Find(old, new Image, copies []Copy) (*Plan, []Copy, error) {
 		if better, err = realign(p, old.R, new.R, better); err != nil {
 			return nil, nil, err
 		}
+		progress()
 		if p.moves, err = learn(p, old.R, new.R, better); err != nil {
 			return nil, nil, err
 		}
+		progress()
 	}
 	if better, err = follow(p, old.R, new.R, better); err != nil {
 		return nil, nil, err
 	}
+	progress()
 	if p.moves, err = learn(p, old.R, new.R, better); err != nil {
 		return nil, nil, err
 	}
+	progress()
 	last, err := p.try(old.R, new.R, better)
 	if err != nil {
 		return nil, nil, err
 	}
+	progress()
 	p.keep(last.pays(p), last.gains)
 	if m, err := newAddressMap(p, better, MaxPieces); err != nil || len(m.pieces) == 0 || len(m.ranges) == 0 {
 		return &Plan{oldSize: old.Size, newSize: new.Size}, copies, nil

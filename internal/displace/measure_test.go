@@ -82,7 +82,7 @@ func (m measured) row(name string) string {
 func measure(t testing.TB, old, new []byte) measured {
 	copies := copiesOf(old, new)
 	plan, better, err := Find(Image{R: bytes.NewReader(old), Size: int64(len(old))},
-		Image{R: bytes.NewReader(new), Size: int64(len(new))}, copies)
+		Image{R: bytes.NewReader(new), Size: int64(len(new))}, copies, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

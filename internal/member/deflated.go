@@ -86,14 +86,14 @@ func (f deflated) Intact(stored, content []byte) bool {
 	return bytes.HasSuffix(stored, sum.Sum(nil))
 }
 
-func (f deflated) Analyse(stored, content []byte, _ *Libraries) ([]byte, error) {
+func (f deflated) Analyse(stored, content []byte, _ *Libraries, progress func(n int64)) ([]byte, error) {
 	sum := f.sum()
 	sum.Write(content)
 	stream, ok := bytes.CutSuffix(stored, sum.Sum(nil))
 	if !ok {
 		return nil, unclosable("%s: wrong checksum", f.name)
 	}
-	script, err := deflate.Analyse(stream, content)
+	script, err := deflate.Analyse(stream, content, progress)
 	if errors.Is(err, deflate.ErrOdd) || fault.IsData(err) {
 		return nil, unclosable("%v", err)
 	}

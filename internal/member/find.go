@@ -12,6 +12,7 @@ import (
 
 	"swudelta/internal/digest"
 	"swudelta/internal/fault"
+	"swudelta/internal/progress"
 	"swudelta/internal/span"
 )
 
@@ -36,8 +37,18 @@ func (m *Member) End() int64 { return m.Off + m.Len }
 
 // Close finds out how the member is closed again. The error is ErrUnclosable if it cannot be, and
 // then m.Reason says why.
-func (m *Member) Close(libs *Libraries) error {
-	params, err := formats[m.Number].Analyse(m.Stored, m.Content, libs)
+func (m *Member) Close(libs *Libraries) error { return m.CloseProgress(libs, func(int64) {}) }
+
+// CloseProgress is Close that calls progress with each number of bytes of content that were dealt
+// with: together they are all.
+func (m *Member) CloseProgress(libs *Libraries, progress func(n int64)) error {
+	left := int64(len(m.Content))
+	params, err := formats[m.Number].Analyse(m.Stored, m.Content, libs, func(n int64) {
+		n = min(n, left)
+		left -= n
+		progress(n)
+	})
+	progress(left)
 	if err != nil {
 		m.Reason = err.Error()
 		return err
@@ -59,6 +70,9 @@ type Finder struct {
 	// Scattered returns the files of an image that lie in several pieces: for each its ranges,
 	// in order and apart. Default: none.
 	Scattered func(image []byte) [][]span.Range
+	// Progress is told how many bytes there are to open and to search, and how many that was
+	// done with. Default: nobody is.
+	Progress *progress.Stage
 }
 
 const (
@@ -153,6 +167,9 @@ func (f *Finder) find(b []byte, depth int) (list []*Member, err error) {
 	if depth == 0 {
 		return nil, nil
 	}
+	f.Progress.Expect(int64(len(b)))
+	searched := 0
+	defer func() { f.Progress.Add(int64(len(b) - searched)) }()
 	s := &search{Finder: f, b: b, depth: depth, scattered: f.Scattered(b)}
 	s.pass(0)
 	for at := 0; at+leastMember < len(b); at++ {
@@ -160,6 +177,8 @@ func (f *Finder) find(b []byte, depth int) (list []*Member, err error) {
 		if begins[key/64]>>(key%64)&1 == 0 && at < s.next {
 			continue
 		}
+		f.Progress.Add(int64(at - searched)) // something begins so every few KiB
+		searched = at
 		m, err := s.at(at, magics[key])
 		if err != nil {
 			return nil, err
@@ -260,7 +279,7 @@ func (f *Finder) open(b []byte, n Number, found Found) (*Member, error) {
 	}
 	defer r.Close()
 	limit := min(f.Content, int64(len(rest))*greatestRatio)
-	content, err := f.load(io.LimitReader(r, limit+1))
+	content, err := f.load(io.LimitReader(opening{r, f.Progress}, limit+1))
 	if err != nil {
 		return nil, ignoreData(err)
 	}
@@ -285,6 +304,19 @@ func (f *Finder) open(b []byte, n Number, found Found) (*Member, error) {
 	f.Count--
 	f.Content -= int64(len(content))
 	return m, nil
+}
+
+// opening tells progress of content that there is no telling how much it is.
+type opening struct {
+	io.Reader
+	stage *progress.Stage
+}
+
+func (o opening) Read(b []byte) (int, error) {
+	n, err := o.Reader.Read(b)
+	o.stage.Expect(int64(n))
+	o.stage.Add(int64(n))
+	return n, err
 }
 
 // load keeps content: in memory, if it is short.

@@ -101,8 +101,9 @@ type Format interface {
 
 	// Analyse returns parameters with which Close makes stored of content: whoever writes a
 	// delta closes with them before, and compares. The error is ErrUnclosable, with its
-	// reason, if there are none that are worth it.
-	Analyse(stored, content []byte, libs *Libraries) (params []byte, err error)
+	// reason, if there are none that are worth it. progress is called with each number of bytes
+	// of content that were dealt with, and with the same ones again in another trial.
+	Analyse(stored, content []byte, libs *Libraries, progress func(n int64)) (params []byte, err error)
 
 	// Close writes the member with that content and those parameters to w. It reads content to its
 	// end, and holds no more of it than CloseMemory says. Parameters that do not fit give

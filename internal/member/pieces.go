@@ -91,7 +91,7 @@ func (pieces) OpenMemory(params []byte) (int64, error) {
 }
 
 // Analyse returns the parameters that Open has.
-func (p pieces) Analyse(stored, content []byte, libs *Libraries) ([]byte, error) {
+func (p pieces) Analyse(stored, content []byte, libs *Libraries, _ func(n int64)) ([]byte, error) {
 	return nil, errors.New("pieces: they are known, not found")
 }
 

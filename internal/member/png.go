@@ -135,12 +135,12 @@ func (pngImage) chunks(stored []byte) (data []byte, runs []pngRun, err error) {
 
 // Analyse returns parameters: a varint for the number of runs of chunks of one length, for each one for
 // the length and one for how many there are; the header of the zlib stream; and the script.
-func (f pngImage) Analyse(stored, content []byte, libs *Libraries) ([]byte, error) {
+func (f pngImage) Analyse(stored, content []byte, libs *Libraries, progress func(n int64)) ([]byte, error) {
 	data, runs, err := f.chunks(stored)
 	if err != nil {
 		return nil, err
 	}
-	script, err := formats[Zlib].Analyse(data[zlibHeader:], content, libs)
+	script, err := formats[Zlib].Analyse(data[zlibHeader:], content, libs, progress)
 	if err != nil {
 		return nil, err
 	}

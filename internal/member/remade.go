@@ -122,7 +122,7 @@ func Load() error {
 // patchShare is the part of a member that a patch for it may be.
 const patchShare = 16
 
-func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error) {
+func (f remade) Analyse(stored, content []byte, libs *Libraries, progress func(n int64)) ([]byte, error) {
 	version, err := f.library(libs)
 	var missing *codec.LibraryError
 	if errors.As(err, &missing) || errors.Is(err, errNoZstd) {
@@ -146,7 +146,7 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error)
 	reached := 0
 	for _, params := range list {
 		c := &comparer{want: stored}
-		err := f.make(c, bytes.NewReader(content), params, libs)
+		err := f.make(c, counted{bytes.NewReader(content), progress}, params, libs)
 		if err == nil && len(c.want) == 0 {
 			return remadeParams{version, params, nil}.pack()
 		}
@@ -162,7 +162,7 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error)
 		return nil, unclosable("%s: not what version %s of the library makes, with any parameters that were tried", f.Name(), version)
 	}
 	d := &differ{want: stored, limit: len(stored) / patchShare}
-	if err = f.make(d, bytes.NewReader(content), best, libs); err == nil {
+	if err = f.make(d, counted{bytes.NewReader(content), progress}, best, libs); err == nil {
 		_, err = d.finish()
 	}
 	if err != nil && !errors.Is(err, errFar) {
@@ -176,6 +176,20 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries) ([]byte, error)
 		return nil, err
 	}
 	return out, Try(f, stored, bytes.NewReader(content), out, libs)
+}
+
+// counted tells progress what is read.
+type counted struct {
+	io.Reader
+	progress func(n int64)
+}
+
+func (r counted) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if r.progress != nil {
+		r.progress(int64(n))
+	}
+	return n, err
 }
 
 // affordable returns the candidates whose writers do with the memory there is, and the least that any takes.

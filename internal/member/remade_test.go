@@ -107,7 +107,7 @@ func TestPatched(t *testing.T) {
 	check(t, stream, list)
 	// A stored stream that its content does not explain at one place, where a byte is missing and one too many.
 	odd := slices.Concat(stream[:len(stream)/2], []byte("?"), stream[len(stream)/2+1:len(stream)-100], stream[len(stream)-99:], []byte("end"))
-	params, err := f.Analyse(slices.Concat(odd), changed, libraries())
+	params, err := f.Analyse(slices.Concat(odd), changed, libraries(), nil)
 	if err == nil {
 		p, _ := f.(remade).parse(params)
 		if len(p.patch) == 0 || len(p.patch) > 40 {
@@ -122,7 +122,7 @@ func TestPatched(t *testing.T) {
 	}
 	noise := tooltest.Random(1, len(stream))
 	copy(noise, stream[:20])
-	if _, err := f.Analyse(noise, content, libraries()); !errors.Is(err, ErrUnclosable) {
+	if _, err := f.Analyse(noise, content, libraries(), nil); !errors.Is(err, ErrUnclosable) {
 		t.Errorf("noise: %v, want ErrUnclosable", err)
 	}
 }

@@ -32,7 +32,8 @@ type Input struct {
 	// better stored is found out here.
 	Ops []Op
 
-	// Progress is told how many bytes there are to code, and how many of them are coded.
+	// Progress is told how many bytes there are to predict and to code, and how many that was
+	// done with.
 	Progress *progress.Stage
 
 	// OldFiles and NewFiles list files by their extents in both sides, as far as they are
@@ -81,7 +82,7 @@ func (e *encoder) encode() error {
 	if err != nil {
 		return err
 	}
-	e.Progress.Expect(e.sizeOf(Copy) + e.sizeOf(Literal))
+	e.Progress.Expect(e.sizeOf(Copy) + 2*e.sizeOf(Literal)) // of literals one trial
 	literals, stored := e.literals()
 	operations, err := encodeOps(e.ops)
 	if err != nil {
@@ -130,10 +131,16 @@ func (e *encoder) displacements() ([]byte, error) {
 	copies := copiesOf(e.Ops)
 	old := displace.Image{R: bytes.NewReader(e.OldSide), Size: int64(len(e.OldSide)), Files: e.OldFiles}
 	new := displace.Image{R: bytes.NewReader(e.NewSide), Size: int64(len(e.NewSide)), Files: e.NewFiles}
-	plan, moved, err := displace.Find(old, new, copies)
+	size, passes := e.sizeOf(Copy), int64(displace.Passes)
+	e.Progress.Expect(passes * size)
+	plan, moved, err := displace.Find(old, new, copies, func() {
+		e.Progress.Add(size)
+		passes--
+	})
 	if err != nil {
 		return nil, err
 	}
+	e.Progress.Add(passes * size)
 	if plan.Empty() {
 		return nil, nil
 	}
@@ -286,21 +293,18 @@ const (
 // literals returns the sections of coded and stored literals. Operations for stored ones
 // become operations of their own.
 func (e *encoder) literals() (coded, stored []byte) {
-	total, left := e.sizeOf(Literal), int64(0)
+	total := e.sizeOf(Literal)
 	if total == 0 {
 		return nil, nil
 	}
 	window := min(max(bits.Len(uint(total)), leastWindow), 22)
 	e.divide(window)
-	if left = e.sizeOf(Literal); left > 0 {
+	left := e.sizeOf(Literal)
+	e.Progress.Add(total - left)
+	if left > 0 {
 		slots := min(max(bits.Len(uint(left))-2, leastSlots), 18)
 		l := newLiteralCoder(e, slots, window)
-		e.eachOp(func(o Op, at int64) {
-			l.op(o, at)
-			if o.Kind == Literal {
-				e.Progress.Add(o.Len)
-			}
-		})
+		e.eachOp(l.op)
 		coded = append([]byte{byte(slots), byte(window)}, l.c.Finish()...)
 	}
 	e.eachOp(func(o Op, at int64) {
@@ -361,7 +365,11 @@ func (l *literalCoder) encode(at, n int64) {
 			old = l.OldSide[was]
 		}
 		l.m.code(l.c, l.NewSide[i], old)
+		if done := i + 1 - at; done%stretchSize == 0 {
+			l.Progress.Add(stretchSize)
+		}
 	}
+	l.Progress.Add(n % stretchSize)
 }
 
 // divide makes those pieces of literals stored ones which the model would hardly make

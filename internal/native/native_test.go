@@ -158,7 +158,7 @@ func opened(t testing.TB, n member.Number, stored []byte) Stream {
 func closed(t testing.TB, n member.Number, stored, content []byte, parts ...Segment) Segment {
 	t.Helper()
 	f, _ := member.Lookup(n)
-	params, err := f.Analyse(stored, content, nil)
+	params, err := f.Analyse(stored, content, nil, func(int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}

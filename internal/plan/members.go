@@ -65,7 +65,7 @@ func (m *maker) open() ([]*target, error) {
 	codecs := m.Device.Codecs()
 	m.opening = content.Options{
 		Load: m.Load, MaxWindow: codecs.MaxWindow, Compressors: codecs.Compressors,
-		Libraries: codecs.Libraries, Workers: m.Workers, Progress: m.Progress,
+		Libraries: codecs.Libraries, Workers: m.Workers, Progress: m.Progress, Opening: stage,
 		Note: func(s string) { m.notef("%s", s) },
 	}
 	var targets, changed []*target

@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
+	"swudelta/internal/progress"
 	"swudelta/internal/tooltest"
 )
 
@@ -150,15 +152,57 @@ func TestNativeCorpus(t *testing.T) {
 	for pair, most := range map[string]int{"patch": 49_000, "minor": 524_000} {
 		t.Run(pair, func(t *testing.T) {
 			source, target := image(t, filepath.Join(dir, pair, "source.swu")), image(t, filepath.Join(dir, pair, "target.swu"))
+			o.Progress = progress.New(nil)
+			still := watch(o.Progress)
 			r, err := Make(input(source), input(target), o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("%d bytes", len(r.Delta))
+			if stage, share := still(); share > 0.25 {
+				t.Errorf("the progress of stage %q stood still for %.0f %% of the time", stage, 100*share)
+			} else {
+				t.Logf("progress stood still for at most %.1f %% of the time, in stage %q", 100*share, stage)
+			}
 			if len(r.Delta) > most && len(source) == 32<<20 {
 				t.Errorf("%d bytes, want at most %d", len(r.Delta), most)
 			}
 		})
+	}
+}
+
+// watch looks at a meter until the function that it returns is called. That returns the stage in which
+// it stood still for the longest, and for what share of the time: of a share a busy machine changes
+// little.
+func watch(m *progress.Meter) func() (stage string, share float64) {
+	quit, done := make(chan bool), make(chan bool)
+	start := time.Now()
+	var longest time.Duration
+	var where string
+	go func() {
+		defer close(done)
+		var last progress.State
+		changed := start
+		for ticks := time.Tick(5 * time.Millisecond); ; {
+			select {
+			case <-quit:
+				return
+			case <-ticks:
+			}
+			now, _ := m.Now()
+			now.Elapsed = 0
+			if d := time.Since(changed); d > longest {
+				longest, where = d, last.Stage
+			}
+			if now != last {
+				last, changed = now, time.Now()
+			}
+		}
+	}()
+	return func() (string, float64) {
+		close(quit)
+		<-done
+		return where, float64(longest) / float64(time.Since(start))
 	}
 }
 

@@ -32,7 +32,11 @@ const MaxSize = math.MaxInt32 - 1
 // order of the suffixes. It works in linear time in the memory of the result,
 // for which sa is used when its capacity suffices. The text has at most
 // [MaxSize] bytes.
-func Array(sa []int32, text []byte) []int32 {
+func Array(sa []int32, text []byte) []int32 { return ArrayProgress(sa, text, nil) }
+
+// ArrayProgress is [Array] that calls progress, if that is not nil, after each of its passes with
+// the bytes of text that the pass stands for. Together they are all of text.
+func ArrayProgress(sa []int32, text []byte, progress func(n int64)) []int32 {
 	if len(text) > MaxSize {
 		panic("suffix: text too large for 32-bit positions")
 	}
@@ -40,7 +44,17 @@ func Array(sa []int32, text []byte) []int32 {
 		sa = make([]int32, len(text))
 	}
 	sa = sa[:len(text)]
-	sortSuffixes(sa, text, 256, nil)
+	if progress == nil {
+		progress = func(int64) {}
+	}
+	const passes = 6
+	left := int64(len(text))
+	sortSuffixes(sa, text, 256, nil, func() {
+		n := int64(len(text)) / passes
+		progress(n)
+		left -= n
+	})
+	progress(left)
 	return sa
 }
 
@@ -49,8 +63,8 @@ func Array(sa []int32, text []byte) []int32 {
 type symbol interface{ byte | int32 }
 
 // sortSuffixes fills sa with the suffix array of text, whose symbols are below
-// k. It keeps its counters in work when they fit.
-func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
+// k. It keeps its counters in work when they fit. It calls passed after each pass over sa.
+func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32, passed func()) {
 	n := len(text)
 	if n < 2 {
 		clear(sa)
@@ -76,6 +90,7 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
 		sa[bucket[c]] = int32(p)
 		m++
 	})
+	passed()
 	if m > 1 {
 		var lms [256]int32 // how many there are in each bucket, for bytes
 		if k <= len(lms) {
@@ -87,9 +102,12 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
 		}
 		starts(bucket, count)
 		induceL(sa, text, bucket, true)
+		passed()
 		ends(bucket, count)
 		selectLMS(sa, text, bucket)
+		passed()
 		sortLMS(sa, text, m, work[2*k:])
+		passed()
 
 		// Put them into their buckets again, now in order. The write is never
 		// left of the read.
@@ -114,6 +132,7 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
 	}
 	starts(bucket, count)
 	induceL(sa, text, bucket, false)
+	passed()
 	ends(bucket, count)
 	induceS(sa, text, bucket)
 }
@@ -175,7 +194,7 @@ func sortLMS[T symbol](sa []int32, text []T, m int, work []int32) {
 	if between := sa[m : n-m]; len(between) > len(work) {
 		work = between
 	}
-	sortSuffixes(sa[:m], names, int(name), work)
+	sortSuffixes(sa[:m], names, int(name), work, func() {})
 	j = m
 	eachLMS(text, func(p int) {
 		j--
