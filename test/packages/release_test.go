@@ -81,8 +81,8 @@ func TestRelease(t *testing.T) {
 	command(t, nil, "sh", "-c", `cd "$0" && sha256sum --strict --quiet -c SHA256SUMS && [ $(ls | wc -l) = $(($(wc -l <SHA256SUMS) + 1)) ]`, one)
 
 	tree := t.TempDir()
-	command(t, nil, "tar", "-C", tree, "-xzf", filepath.Join(one, "swudelta-0.1.0-linux-"+arch+".tar.gz"))
-	bin := filepath.Join(tree, "swudelta-0.1.0", "bin")
+	command(t, nil, "tar", "-C", tree, "--strip-components=1", "-xzf", filepath.Join(one, "swudelta-0.1.0-linux-"+arch+".tar.gz"))
+	bin := filepath.Join(tree, "bin")
 	checkApply(t, filepath.Join(bin, "bsapply"))
 	var bom struct {
 		Components []struct{ Name, Version string }
