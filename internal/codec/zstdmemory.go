@@ -25,11 +25,16 @@ func ZstdMemory(level int, content, packed int64) (ring, worker int64) {
 	}
 	t := zstdTables[min(level, len(zstdTables)-1)]
 	job := int64(4) << t[0]
+	return min(4*job, content), 4<<t[1] + 4<<t[2] + zstdResults(job, content, packed) + 1<<20
+}
+
+// zstdResults is what the results of two jobs take of what content becomes, in bytes.
+func zstdResults(job, content, packed int64) int64 {
 	result := min(2*job, packed)
 	if content > packed && content > job {
 		result = min(result, int64(float64(2*job)*float64(packed)/float64(content)))
 	}
-	return min(4*job, content), 4<<t[1] + 4<<t[2] + result + 1<<20
+	return result
 }
 
 // ZstdWindow returns the window size, in bytes, of the zstd frame that r starts with (RFC

@@ -58,34 +58,47 @@ var zstdSizes = [23][3]uint8{
 	{23, 23, 22}, {23, 24, 22}, {23, 24, 22}, {23, 24, 22}, {25, 25, 23}, {26, 26, 24}, {27, 27, 25},
 }
 
-// Memory returns what a writer takes, in bytes, rounded up.
-func (p ZstdParams) Memory() int64 {
-	sizes := zstdSizes[min(max(p.Level, 0), 22)]
+// zstdTree is the level from which on the chain table is a tree, with two entries for each place.
+const zstdTree = 13
+
+// Memory returns what a writer takes, in bytes, rounded up, for that much content that becomes packed
+// bytes.
+func (p ZstdParams) Memory(content, packed int64) int64 {
+	level := p.Level
+	if level == 0 {
+		level = CanonicalLevel // what libzstd takes 0 for
+	}
+	sizes := zstdSizes[min(max(level, 0), 22)]
 	window, chain, hash := int64(1)<<sizes[0], int64(1)<<sizes[1], int64(1)<<sizes[2]
 	if p.WindowLog != 0 {
 		window = 1 << p.WindowLog
 	}
 	if p.Sized {
-		content := int64(1) << 10
-		for content < 1<<40 && uint64(content) < p.Size {
-			content *= 2
+		power := int64(1) << 10
+		for power < 1<<40 && uint64(power) < p.Size {
+			power *= 2
 		}
-		window, chain, hash = min(window, content), min(chain, 2*content), min(hash, 2*content)
+		window, chain, hash = min(window, power), min(chain, 2*power), min(hash, 2*power)
 	}
 	const constant = 3 << 20 // blocks, statistics, sequences
-	memory := window + 4*chain + 5*hash + constant
+	memory := 4*chain + 5*hash + constant
 	if p.Long {
 		const entry, overWindow = 8, 7
 		memory += entry*(window>>overWindow<<4) + 1<<20
 	}
-	if p.Workers {
-		job := max(4*window, 1<<20)
-		if p.Sized {
-			job = min(job, int64(min(p.Size, 1<<40)))
-		}
-		memory += 3*job + window // content, what it becomes, and what the next job begins with
+	if !p.Workers {
+		return memory + window
 	}
-	return memory
+	// A ring has a window or a job, whichever is larger, and three jobs; two jobs have results. Where
+	// there is less content, the rest of them is never touched.
+	job := max(4*window, 1<<20)
+	if p.Long {
+		job = max(8*chain, 2<<20)
+		if level >= zstdTree {
+			job = max(4*chain, 2<<20)
+		}
+	}
+	return memory + min(max(window, job)+3*job, content) + zstdResults(job, content, packed)
 }
 
 // NewWriter returns a writer whose frame, completed by Close, is what libzstd makes of the

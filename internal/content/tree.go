@@ -184,7 +184,7 @@ func fit(list []*member.Member, left int64) {
 			continue
 		}
 		f, _ := member.Lookup(m.Number)
-		n, err := f.CloseMemory(m.CloseParams)
+		n, err := f.CloseMemory(m.CloseParams, int64(len(m.Content)), m.Len)
 		if err != nil || n > left {
 			m.Closed, m.Reason = false, fmt.Sprintf("closing takes %d MiB, %d are left", n>>20, left>>20)
 			continue

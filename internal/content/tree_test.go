@@ -227,7 +227,7 @@ func TestFit(t *testing.T) {
 	inner := &member.Member{Number: member.Gzip, Closed: true}
 	outer := &member.Member{Number: member.Gzip, Closed: true, Members: []*member.Member{inner}}
 	f, _ := member.Lookup(member.Gzip)
-	each, err := f.CloseMemory(nil)
+	each, err := f.CloseMemory(nil, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

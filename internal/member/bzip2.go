@@ -130,7 +130,7 @@ func (z bzip2) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteClos
 	return &bzip2Writer{w: w, library: l, level: level, sizes: sizes}, nil
 }
 
-func (z bzip2) memory(params []byte) (int64, error) {
+func (z bzip2) memory(params []byte, _, _ int64) (int64, error) {
 	level, _, err := z.parse(params)
 	return codec.Bzip2Memory(level), err
 }

@@ -51,7 +51,7 @@ func (f deflated) OpenMemory(params []byte) (int64, error) {
 	return deflateMemory, nil
 }
 
-func (f deflated) CloseMemory([]byte) (int64, error) { return deflateMemory, nil }
+func (f deflated) CloseMemory([]byte, int64, int64) (int64, error) { return deflateMemory, nil }
 
 // effort is how many places a search looks at.
 func (f deflated) effort(params []byte) (int, error) { return deflate.Chain(params) }

@@ -187,7 +187,7 @@ func (z lz4) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteCloser
 	return l.NewWriter(w, p)
 }
 
-func (z lz4) memory(params []byte) (int64, error) {
+func (z lz4) memory(params []byte, _, _ int64) (int64, error) {
 	p, err := z.parse(params)
 	return p.Memory(), err
 }

@@ -107,7 +107,7 @@ func (z lz4Block) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteC
 	return l.NewBlockWriter(w, p.level, p.size)
 }
 
-func (z lz4Block) memory(params []byte) (int64, error) {
+func (z lz4Block) memory(params []byte, _, _ int64) (int64, error) {
 	p, err := z.parse(params)
 	return int64(p.size) + codec.LZ4Bound(p.size) + 384<<10, err
 }

@@ -110,8 +110,9 @@ type Format interface {
 	// other bytes or a data error: the caller compares digests.
 	Close(w io.Writer, content io.Reader, params []byte, libs *Libraries) error
 
-	// CloseMemory returns the memory that Close takes, in bytes.
-	CloseMemory(params []byte) (int64, error)
+	// CloseMemory returns the memory that Close takes, in bytes, for so many bytes of content
+	// and of a member.
+	CloseMemory(params []byte, content, stored int64) (int64, error)
 
 	// effort is how hard Close searches, in numbers of the format's own: those of the table of speeds.
 	effort(params []byte) (int, error)

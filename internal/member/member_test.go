@@ -320,7 +320,7 @@ func FuzzClose(f *testing.F) {
 		if !ok {
 			return
 		}
-		format.CloseMemory(params)
+		format.CloseMemory(params, 1<<20, 1<<20)
 		format.Close(io.Discard, bytes.NewReader(content), params, &Libraries{})
 		if len(params) <= MaxOpenParams {
 			if r, err := format.Open(bytes.NewReader(content), params); err == nil {

@@ -130,7 +130,7 @@ func pieceShort(err error) error {
 	return err
 }
 
-func (p pieces) CloseMemory(params []byte) (int64, error) {
+func (p pieces) CloseMemory(params []byte, _, _ int64) (int64, error) {
 	_, gaps, err := p.parse(params, 1<<62)
 	return gaps + 64<<10 + int64(len(params)+2)*gapMemory, err
 }

@@ -131,7 +131,7 @@ func TestPiecesRefuses(t *testing.T) {
 	if err := (pieces{}).Close(io.Discard, bytes.NewReader(content[:5]), lengths(1, 10), nil); !fault.IsData(err) {
 		t.Errorf("fewer bytes than gaps: %v", err)
 	}
-	if n, err := (pieces{}).CloseMemory(lengths(10, mostGaps)); err != nil || n < mostGaps {
+	if n, err := (pieces{}).CloseMemory(lengths(10, mostGaps), 0, 0); err != nil || n < mostGaps {
 		t.Errorf("closing takes %d bytes, %v", n, err)
 	}
 }

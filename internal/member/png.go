@@ -106,7 +106,7 @@ func (pngImage) OpenMemory(params []byte) (int64, error) {
 	return deflateMemory, nil
 }
 
-func (pngImage) CloseMemory([]byte) (int64, error) { return deflateMemory, nil }
+func (pngImage) CloseMemory([]byte, int64, int64) (int64, error) { return deflateMemory, nil }
 
 // pngRun is a number of chunks of one length in bytes.
 type pngRun struct{ length, count uint64 }

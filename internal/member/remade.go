@@ -31,8 +31,8 @@ type maker interface {
 	candidates(stored, content []byte, libs *Libraries) ([][]byte, error)
 	// newWriter returns a writer that Close completes.
 	newWriter(w io.Writer, params []byte, libs *Libraries) (io.WriteCloser, error)
-	// memory returns what the writer takes, in bytes.
-	memory(params []byte) (int64, error)
+	// memory returns what the writer takes, in bytes, as CloseMemory does.
+	memory(params []byte, content, stored int64) (int64, error)
 	// level is how hard the writer searches, in numbers of the format's own.
 	level(params []byte) (int, error)
 }
@@ -138,9 +138,13 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries, progress func(n
 	if err != nil {
 		return nil, err
 	}
-	list, least := f.affordable(list, libs)
-	if len(list) == 0 && least > 0 {
-		return nil, unclosable("%s: that takes %d MiB, more than there are", f.Name(), (least+1<<20-1)>>20)
+	list, dear := f.affordable(list, int64(len(content)), int64(len(stored)), libs)
+	more := ""
+	if dear > 0 {
+		more = fmt.Sprintf("; others take %d MiB, more than there are", (dear+1<<20-1)>>20)
+	}
+	if len(list) == 0 && dear > 0 {
+		return nil, unclosable("%s: that takes %d MiB, more than there are", f.Name(), (dear+1<<20-1)>>20)
 	}
 	var best []byte
 	reached := 0
@@ -159,7 +163,7 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries, progress func(n
 	}
 	// Where it differs early it differs everywhere, all but its header.
 	if reached < len(stored)/patchShare {
-		return nil, unclosable("%s: not what version %s of the library makes, with any parameters that were tried", f.Name(), version)
+		return nil, unclosable("%s: not what version %s of the library makes, with any parameters that were tried%s", f.Name(), version, more)
 	}
 	d := &differ{want: stored, limit: len(stored) / patchShare}
 	if err = f.make(d, counted{bytes.NewReader(content), progress}, best, libs); err == nil {
@@ -169,7 +173,7 @@ func (f remade) Analyse(stored, content []byte, libs *Libraries, progress func(n
 		return nil, err
 	}
 	if err != nil {
-		return nil, unclosable("%s: %v from what the library makes, from offset %d on", f.Name(), err, reached)
+		return nil, unclosable("%s: %v from what the library makes, from offset %d on%s", f.Name(), err, reached, more)
 	}
 	out, err := remadeParams{version, best, d.patch}.pack()
 	if err != nil {
@@ -192,21 +196,21 @@ func (r counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// affordable returns the candidates whose writers do with the memory there is, and the least that any takes.
-func (f remade) affordable(list [][]byte, libs *Libraries) (out [][]byte, least int64) {
+// affordable returns the candidates whose writers do with the memory there is, and the least that any
+// of the others takes: 0, if there are none.
+func (f remade) affordable(list [][]byte, content, stored int64, libs *Libraries) (out [][]byte, dear int64) {
 	for _, params := range list {
-		n, err := f.memory(params)
+		n, err := f.memory(params, content, stored)
 		if err != nil {
 			continue
 		}
-		if least == 0 || n < least {
-			least = n
-		}
 		if libs == nil || libs.Memory == 0 || n <= libs.Memory {
 			out = append(out, params)
+		} else if dear == 0 || n < dear {
+			dear = n
 		}
 	}
-	return out, least
+	return out, dear
 }
 
 // make writes to w what the library makes of content.
@@ -240,12 +244,12 @@ func (f remade) Close(w io.Writer, content io.Reader, params []byte, libs *Libra
 	return patched.Close()
 }
 
-func (f remade) CloseMemory(params []byte) (int64, error) {
+func (f remade) CloseMemory(params []byte, content, stored int64) (int64, error) {
 	p, err := f.parse(params)
 	if err != nil {
 		return 0, err
 	}
-	return f.memory(p.maker)
+	return f.memory(p.maker, content, stored)
 }
 
 func (f remade) effort(params []byte) (int, error) {

@@ -281,7 +281,7 @@ func (z xz) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteCloser,
 	return l.NewXZWriter(w, x)
 }
 
-func (z xz) memory(params []byte) (int64, error) {
+func (z xz) memory(params []byte, _, _ int64) (int64, error) {
 	x, err := z.parse(params)
 	return x.Coder.Memory(), err
 }
@@ -311,7 +311,7 @@ func (z lzma) newWriter(w io.Writer, params []byte, _ *Libraries) (io.WriteClose
 	return l.NewAloneWriter(w, dictionary, c)
 }
 
-func (z lzma) memory(params []byte) (int64, error) {
+func (z lzma) memory(params []byte, _, _ int64) (int64, error) {
 	_, c, err := z.parse(params)
 	return c.Memory(), err
 }

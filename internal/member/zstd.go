@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"math/bits"
+	"slices"
 
 	"swudelta/internal/codec"
 	"swudelta/internal/fault"
@@ -92,9 +93,35 @@ func (z zstd) candidates(stored, content []byte, libs *Libraries) ([][]byte, err
 	if err != nil {
 		return nil, err
 	}
-	list, err := ranked(z.levels(stored, len(content)), func(p codec.ZstdParams) (int, error) {
-		return sample(stored, content, 0, func(w io.Writer) (io.WriteCloser, error) { return l.NewWriter(w, p) })
-	})
+	most := 0 // bytes that a candidate has right
+	tried := func(p codec.ZstdParams) (int, error) {
+		cut := p.Sized && len(content) > sampleSize
+		// libzstd must not learn in one call that there is less than was stated.
+		p.EndAlone = p.EndAlone || cut
+		n, err := sample(stored, content, 0, func(w io.Writer) (io.WriteCloser, error) { return l.NewWriter(w, p) })
+		if cut {
+			err = nil // that there was less
+		}
+		most = max(most, n)
+		return n, err
+	}
+	levels := z.levels(stored, len(content))
+	list, err := ranked(levels, tried)
+	// A window that covers the content is not stated, nor that it was meant for long distances, which may
+	// not be in the sample: then the levels are right that are so without. The right one has about all
+	// that the sample becomes.
+	if err == nil && len(content) > sampleSize && z.single(stored) {
+		long := list
+		if most < sampleSize*len(stored)/len(content)/2 {
+			long = levels
+		}
+		long = slices.Clone(long)
+		for i := range long {
+			long[i].Long, long[i].WindowLog = true, zstdLongWindow
+		}
+		long, err = ranked(long, tried)
+		list = append(list, long...)
+	}
 	var out [][]byte
 	for _, p := range list {
 		// libzstd does not make jobs of so little, if it knows how much it is.
@@ -113,22 +140,33 @@ func (z zstd) candidates(stored, content []byte, libs *Libraries) ([][]byte, err
 	return out, err
 }
 
+// zstdLongWindow is the binary logarithm of the window of --long.
+const zstdLongWindow = 27
+
+const (
+	zstdDescriptor = 4    // where in a frame its header begins
+	zstdSingle     = 0x20 // in its first byte: the window is the content
+)
+
+// single reports whether the window is as large as the content.
+func (zstd) single(stored []byte) bool { return stored[zstdDescriptor]&zstdSingle != 0 }
+
 // levels returns what the frame's header allows, in one thread.
-func (zstd) levels(stored []byte, size int) []codec.ZstdParams {
-	const descriptorAt, single, checksum, longest, program = 4, 0x20, 4, 20, 24
-	if len(stored) <= descriptorAt+1 {
+func (z zstd) levels(stored []byte, size int) []codec.ZstdParams {
+	const checksum, longest, program = 4, 20, 24
+	if len(stored) <= zstdDescriptor+1 {
 		return nil
 	}
-	descriptor := stored[descriptorAt]
-	base := codec.ZstdParams{Checksum: descriptor&checksum != 0, Sized: descriptor&single != 0 || descriptor>>6 != 0}
+	descriptor, single := stored[zstdDescriptor], z.single(stored)
+	base := codec.ZstdParams{Checksum: descriptor&checksum != 0, Sized: single || descriptor>>6 != 0}
 	if base.Sized {
 		base.Size = uint64(size)
 	} else {
 		base.EndAlone = true
 	}
 	window := 0
-	if descriptor&single == 0 {
-		window = 10 + int(stored[descriptorAt+1]>>3)
+	if !single {
+		window = 10 + int(stored[zstdDescriptor+1]>>3)
 	}
 	var list []codec.ZstdParams
 	for _, level := range zstdLevels {
@@ -210,9 +248,9 @@ func (z zstd) newWriter(w io.Writer, params []byte, libs *Libraries) (io.WriteCl
 	return l.NewWriter(w, p)
 }
 
-func (z zstd) memory(params []byte) (int64, error) {
+func (z zstd) memory(params []byte, content, stored int64) (int64, error) {
 	p, err := z.parse(params)
-	return p.Memory(), err
+	return p.Memory(content, stored), err
 }
 
 func (z zstd) level(params []byte) (int, error) {

@@ -244,7 +244,7 @@ func (d *Delta) segmentMemory(list []Segment) (most, entries int64, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		n, err := s.format().CloseMemory(params)
+		n, err := s.format().CloseMemory(params, s.content(), s.Length)
 		if err != nil {
 			return 0, 0, fmt.Errorf("segment %d: %w", i, err)
 		}

@@ -38,6 +38,14 @@ type Segment struct {
 	params Section // where they are
 }
 
+// content is how many bytes of content a segment has that is not a stored one.
+func (s *Segment) content() (n int64) {
+	for _, p := range s.Parts {
+		n += p.Length
+	}
+	return n
+}
+
 const (
 	maxStreams  = 1 << 16
 	maxSegments = 1 << 17

@@ -95,10 +95,7 @@ func (s Segment) Closing() int64 { return s.params.Length }
 func describeSegments(list []Segment) (out []SegmentDescription) {
 	at := int64(0)
 	for _, s := range list {
-		d := SegmentDescription{Format: s.Format.String(), Offset: at, Length: s.Length, Closing: s.params.Length, Parts: describeSegments(s.Parts)}
-		for _, p := range s.Parts {
-			d.Content += p.Length
-		}
+		d := SegmentDescription{Format: s.Format.String(), Offset: at, Length: s.Length, Content: s.content(), Closing: s.params.Length, Parts: describeSegments(s.Parts)}
 		out = append(out, d)
 		at += s.Length
 	}
