@@ -51,8 +51,8 @@ var app = &tool.Command{
 	Usage:   "--provider P --name N --version V --compat KEY=VALUE,... [--delta F ...] TARGET | --config F [TARGET] | --check [MANIFEST]",
 	Summary: "Make the import manifest of an update, or check one.",
 	Description: `
-TARGET is the SWU that devices get. Each delta (PAMZ, as bsdelta and DiffGenTool write
-it) says in its header which file it starts from and which it makes; it is refused if
+TARGET is the SWU that devices get. Each delta (of bsdelta or DiffGenTool, for any
+device) says in its header which file it starts from and which it makes; it is refused if
 it makes another file than TARGET, or is not smaller. An update has at most four. An
 agent uses the first whose source it has cached.
 

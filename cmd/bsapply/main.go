@@ -55,8 +55,8 @@ are read at random, and copied there if they are pipes. Where memory or space do
 suffice, that is said before anything is written; --need prints what suffices.
 
 Images that the device compresses with zstd need a libzstd with the device's bytes: the
-one that --libzstd names; the one that scripts/get-libzstd left in the user's cache
-folder; the system's, if its bytes are the device's.`,
+one that --libzstd names; the one that came with the package; the one that get-libzstd
+left in the user's cache folder; the system's, if its bytes are the device's.`,
 	Example: `
 $ bsapply -o target.swu source.swu update.diff
 $ bsapply source.swu < update.diff | cmp - target.swu`,

@@ -66,12 +66,13 @@ DIR gets what a release consists of:
 
 NAME is what a file is called there; default: its file name without .swu. Work that
 was done in DIR from the same content with the same options and tools is not done
-again; what is damaged is. doc/scale.md: more machines, more sources. The manifest is
-made if one of its flags is given.
+again, but what is damaged is made anew. doc/scale.md: more machines, more sources. The
+manifest is made if one of its flags is given.
 
 With --device native alone TARGET is published as it is. With native and another the
 target is recompressed as the other wants it, and each source has two deltas: devices
-take the first that they can read. A stock device has fetched the native one by then.
+take the first that they can read. A stock device downloads the native one before it
+refuses it, and then its own.
 
 An update has at most four deltas. For more sources --devices is needed: the four
 that save most bytes, devices x (full - delta), go into the manifest.

@@ -44,8 +44,9 @@ image in an update must have the bytes that the device's own library writes:
           The system's zlib writes it.
   plain   no compression
 
-The libzstd is: the one that --libzstd names; the one that scripts/get-libzstd left
-in the user's cache folder; the system's, if its bytes are the device's.
+The libzstd is: the one that --libzstd names; the one that came with the package; the
+one that get-libzstd left in the user's cache folder; the system's, if its bytes are the
+device's.
 
 INPUT is gzip (any number of members), zstd (any number of frames), or anything
 else, which is taken as it is. Other compressions (xz, bzip2, lz4) are refused. The

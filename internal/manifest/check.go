@@ -769,7 +769,7 @@ func (d *Document) CheckFiles(load func(name string) (Payload, error), missing f
 				return nil, err
 			case !ok:
 			case p.Delta == nil:
-				c.errorf(where, "%q is no delta (PAMZ)", p.Name)
+				c.errorf(where, "%q is no delta", p.Name)
 			default:
 				if s := r.get("properties").get(SourceHash).str(); s != "" && s != p.Delta.Source.Base64() {
 					c.errorf(at(at(where, "properties"), SourceHash), "got %s, but %q starts from %s", s, p.Name, p.Delta.Source.Base64())

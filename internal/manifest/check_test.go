@@ -382,7 +382,7 @@ func TestCheckFiles(t *testing.T) {
 		{"other content", run(with(target, func(p *Payload) { p.SHA256 = sum("x") }), delta), []string{
 			`error: .files[0].hashes.sha256: got ` + sum("target").Base64() + `, but that of "gw.swu" is ` + sum("x").Base64()}},
 		{"no delta", run(target, with(delta, func(p *Payload) { p.Delta = nil })), []string{
-			`error: .files[0].relatedFiles[0]: "gw.diff" is no delta (PAMZ)`}},
+			`error: .files[0].relatedFiles[0]: "gw.diff" is no delta`}},
 		{"other source", run(target, with(delta, func(p *Payload) { p.Delta = &Delta{Source: sum("x"), Target: sum("target")} })), []string{
 			`error: .files[0].relatedFiles[0].properties["microsoft.sourceFileHash"]: got ` + sum("source").Base64() + `, but "gw.diff" starts from ` + sum("x").Base64()}},
 		{"other target", run(target, with(delta, func(p *Payload) { p.Delta = &Delta{Source: sum("source"), Target: sum("x")} })), []string{
