@@ -48,8 +48,7 @@ func (c *compressor) open() (err error) {
 			debug.FreeOSMemory()
 		}
 		level := int(c.recipe.Params[3].Number)
-		ring, worker := codec.ZstdMemory(level, c.content, c.packed)
-		need := ring + worker
+		need := codec.ZstdMemory(level, c.content, c.packed).Memory()
 		if err := c.s.reserve("zstd compression", need); err != nil {
 			return err
 		}

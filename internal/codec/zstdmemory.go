@@ -15,27 +15,39 @@ var zstdTables = [23][3]uint{
 	{23, 23, 22}, {23, 23, 22}, {23, 24, 22}, {25, 25, 23}, {26, 26, 24}, {27, 27, 25},
 }
 
-// ZstdMemory estimates what libzstd takes, in bytes, to compress that much content to
-// that many bytes with one worker. ring is the content as far as it fits into four jobs,
-// each of which is four windows long; worker is what the worker has: match tables, and
-// the results of two jobs.
-func ZstdMemory(level int, content, packed int64) (ring, worker int64) {
+// ZstdUse is what libzstd takes to compress something with one worker, in bytes.
+type ZstdUse struct {
+	Ring   int64 // the content, as far as it fits into four jobs
+	Tables int64 // of the worker: tables of matches
+	Buffer int64 // of the worker: what it sets aside for the result of a job, twice
+	Filled int64 // what it writes to each of these
+}
+
+// Memory is all of it.
+func (u ZstdUse) Memory() int64 { return u.Ring + u.Tables + 2*u.Filled }
+
+// ZstdMemory estimates what libzstd takes to compress content bytes to packed bytes. A
+// job is four windows long.
+func ZstdMemory(level int, content, packed int64) ZstdUse {
 	if level <= 0 {
 		level = CanonicalLevel
 	}
 	t := zstdTables[min(level, len(zstdTables)-1)]
 	job := int64(4) << t[0]
-	return min(4*job, content), 4<<t[1] + 4<<t[2] + zstdResults(job, content, packed) + 1<<20
+	return ZstdUse{
+		Ring:   min(4*job, content),
+		Tables: 4<<t[1] + 4<<t[2] + 1<<20,
+		Buffer: zstdBound(job),
+		Filled: zstdResults(job, packed) / 2,
+	}
 }
 
-// zstdResults is what the results of two jobs take of what content becomes, in bytes.
-func zstdResults(job, content, packed int64) int64 {
-	result := min(2*job, packed)
-	if content > packed && content > job {
-		result = min(result, int64(float64(2*job)*float64(packed)/float64(content)))
-	}
-	return result
-}
+// zstdBound is the length of what n bytes become at most.
+func zstdBound(n int64) int64 { return n + n>>8 }
+
+// zstdResults is what two jobs become at most, in bytes, where all of the content becomes
+// packed bytes: a job may be far denser than the whole.
+func zstdResults(job, packed int64) int64 { return min(2*zstdBound(job), packed) }
 
 // ZstdWindow returns the window size, in bytes, of the zstd frame that r starts with (RFC
 // 8878 section 3.1.1.1), 0 if there is none.

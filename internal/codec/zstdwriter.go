@@ -98,7 +98,7 @@ func (p ZstdParams) Memory(content, packed int64) int64 {
 			job = max(4*chain, 2<<20)
 		}
 	}
-	return memory + min(max(window, job)+3*job, content) + zstdResults(job, content, packed)
+	return memory + min(max(window, job)+3*job, content) + zstdResults(job, packed)
 }
 
 // NewWriter returns a writer whose frame, completed by Close, is what libzstd makes of the

@@ -21,13 +21,6 @@ const (
 	bzip2Tables = 4 * bzip2Block
 )
 
-// What the malloc of glibc does with large pieces, in bytes: see heap.
-const (
-	mmapThreshold    = 128 << 10 // at first
-	maxMmapThreshold = 32 << 20
-	arenaSize        = 64 << 20
-)
-
 // load is what is in use at a time, in bytes.
 type load struct {
 	memory int64 // outside the heap
@@ -59,18 +52,17 @@ type scope struct {
 type meter struct {
 	*stocklib.Checker
 	now         load
-	memory, tmp int64 // at their peaks
-	pending     load  // of compressors that nothing was written to yet
-	worker      int64 // of pending: what lies in the heap of a thread
-	results     int64 // the largest result of a patch that some heap may have kept the room of
+	memory, tmp int64         // at their peaks
+	waiting     []*compressor // that nothing was written to yet
 	heap        heap
+	disturbed   bool              // a thread that the library started for a nested delta may still run
 	kept        map[pamz.Key]bool // ranges of forward-only sources, in memory to the end
 }
 
 func (m *meter) add(l load) {
 	m.now = m.now.plus(l)
 	m.heap.main = max(m.heap.main, m.now.heap)
-	m.memory = max(m.memory, m.now.memory+m.heap.size())
+	m.memory = max(m.memory, m.now.memory+m.heap.resident())
 	m.tmp = max(m.tmp, m.now.tmp)
 }
 
@@ -88,13 +80,22 @@ func (m *meter) chunks(s *scope) {
 	}
 }
 
+// compressor is a zstd_compression that is being written.
+type compressor struct {
+	use    codec.ZstdUse
+	worker *claim // from when something is written to it
+}
+
 // emit is the moment in which the first byte leaves a recipe: compressors above
-// it allocate their buffers.
+// it allocate their buffers. Their threads begin to work much later, in the arena that the
+// patches had.
 func (m *meter) emit() {
-	m.add(m.pending)
-	m.heap.thread = max(m.heap.thread, m.worker)
-	m.add(load{})
-	m.pending, m.worker = load{}, 0
+	for _, c := range m.waiting {
+		u := c.use
+		c.worker = m.heap.claim(piece{u.Tables, u.Tables}, piece{u.Buffer, u.Filled}, piece{u.Buffer, u.Filled})
+		m.add(load{memory: u.Ring + c.worker.mapped})
+	}
+	m.waiting = nil
 }
 
 // write streams an item into its target.
@@ -116,15 +117,8 @@ func (m *meter) write(s *scope, it *pamz.Item) {
 			return
 		}
 	case pamz.OpBSDiff:
-		held = m.read(s, r.Params[0].Item).plus(m.read(s, r.Params[1].Item))
-		old, decoders := r.Params[1].Item.Length, m.bzip2(s, r.Params[0].Item)
-		if it.Length <= maxMmapThreshold {
-			m.results = max(m.results, it.Length)
-		}
-		m.memory = max(m.memory, m.now.memory+m.heap.main+max(it.Length, m.results)+old+decoders)
-		sides := m.heap.patch(old, it.Length, decoders)
-		m.add(sides)
-		held = held.plus(sides)
+		m.patch(s, it)
+		return
 	case pamz.OpNested:
 		held = m.read(s, r.Params[0].Item)
 		d := m.Opened[it]
@@ -153,43 +147,25 @@ func (m *meter) write(s *scope, it *pamz.Item) {
 	m.sub(held)
 }
 
-// heap is what glibc's malloc keeps, in bytes. A piece that is at least as large as the
-// threshold is mapped, and unmapped when it is freed, which raises the threshold to its
-// size, up to maxMmapThreshold. But first of all malloc looks whether there is room where
-// it has memory already; and that it keeps, unless twice the threshold is free. The main
-// thread has a heap, in which the windows of decoders lie, and the threads that apply
-// patches or compress, one after the other, have another, of up to arenaSize; what does
-// not fit into that lies in a third, if things turn out badly.
-type heap struct{ threshold, main, thread, overflow int64 }
-
-func (h *heap) size() int64 { return h.main + h.thread + h.overflow }
-
-// unmap frees a piece that was mapped.
-func (h *heap) unmap(n int64) {
-	if n <= maxMmapThreshold {
-		h.threshold = max(h.threshold, n)
+// patch applies a patch: both sides are in memory until the result was read.
+func (m *meter) patch(s *scope, it *pamz.Item) {
+	r := it.Recipe
+	held := m.read(s, r.Params[0].Item).plus(m.read(s, r.Params[1].Item))
+	old, new := r.Params[1].Item.Length, it.Length
+	pieces := []piece{{old, old}, {new, new}}
+	for _, filled := range m.bzip2(s, r.Params[0].Item) {
+		pieces = append(pieces, piece{bzip2Tables, filled})
 	}
-}
-
-// patch is what a patch takes while it is applied, beside what the heaps have then. Its
-// decoders fill decoders bytes.
-func (h *heap) patch(old, new, decoders int64) (l load) {
-	used := int64(0)
-	for _, p := range []struct{ filled, size int64 }{{old, old}, {new, new}, {decoders, bzip2Tables}} {
-		switch {
-		case used+p.filled > max(h.thread, used) && p.size >= h.threshold:
-			l.memory += p.filled
-			if p.size <= maxMmapThreshold {
-				l.mapped = max(l.mapped, p.size)
-			}
-		case used+p.filled <= arenaSize:
-			used += p.filled
-		default:
-			h.overflow = max(h.overflow, p.filled)
-		}
+	if m.disturbed {
+		m.heap.disturb()
+		m.disturbed = false
 	}
-	h.thread = max(h.thread, used)
-	return l
+	sides := m.heap.claim(pieces...)
+	mapped := load{memory: sides.mapped}
+	m.add(mapped)
+	m.emit()
+	m.sub(held.plus(mapped))
+	sides.free(3) // of the decoders the first one first
 }
 
 // window is what a decoder takes that has a window of n bytes.
@@ -200,46 +176,46 @@ func (m *meter) window(n int64) load {
 	return load{heap: n}
 }
 
-// bzip2 is what the three decoders of a patch fill, in bytes. Where the patch cannot be
-// looked at, it is taken to be a third of what its blocks are before the last steps of
+// bzip2 is what each of the three decoders of a patch fills, in bytes. Where the patch cannot
+// be looked at, it is taken to be a third of what its blocks are before the last steps of
 // their coding, as measured: from three quarters to twice the patch.
-func (m *meter) bzip2(s *scope, patch *pamz.Item) int64 {
-	unseen := min(3*bzip2Tables, patch.Length*3*4+256<<10)
+func (m *meter) bzip2(s *scope, patch *pamz.Item) (filled [3]int64) {
+	for i := range filled {
+		filled[i] = min(bzip2Tables, patch.Length*4+80<<10)
+	}
 	content, err := m.View.Part(&s.Level, patch)
 	if err != nil {
-		return unseen
+		return filled
 	}
 	h, err := bsdiff.Parse(content, content.Size())
 	if err != nil {
-		return unseen
+		return filled
 	}
-	sum, at := int64(0), int64(32)
-	for _, size := range []int64{h.Control, h.Diff, content.Size() - 32 - h.Control - h.Diff} {
+	at := int64(32)
+	for i, size := range []int64{h.Control, h.Diff, content.Size() - 32 - h.Control - h.Diff} {
 		block := int64(bzip2Block)
 		if size < bzip2Block/4 {
 			block, _ = io.CopyN(io.Discard, bzip2.NewReader(io.NewSectionReader(content, at, size)), bzip2Block)
 		}
-		sum += 4 * block
+		filled[i] = 4 * block
 		at += size
 	}
-	return sum
+	return filled
 }
 
 // compress writes a zstd_compression.
 func (m *meter) compress(s *scope, it *pamz.Item) {
 	r := it.Recipe
 	item := r.Params[0].Item
-	before, worker := m.pending, m.worker
-	ring, own := codec.ZstdMemory(int(min(r.Params[3].Number, stocklib.MaxNumber)), item.Length, it.Length)
-	need := load{memory: ring}
-	m.pending = m.pending.plus(need)
-	m.worker += own
+	c := &compressor{use: codec.ZstdMemory(int(min(r.Params[3].Number, stocklib.MaxNumber)), item.Length, it.Length)}
+	m.waiting = append(m.waiting, c)
 	m.write(s, item)
-	if m.pending.memory > before.memory {
-		m.pending, m.worker = before, worker
-	} else {
-		m.sub(need)
+	if c.worker == nil {
+		m.waiting = m.waiting[:len(m.waiting)-1]
+		return
 	}
+	m.sub(load{memory: c.use.Ring + c.worker.mapped})
+	c.worker.free(1)
 }
 
 // table is what the table of d takes.
@@ -263,6 +239,7 @@ func (m *meter) nested(s *scope, it *pamz.Item, d *pamz.Diff) {
 		return nil
 	})
 	m.add(ranges) // never given back
+	m.disturbed = true
 	m.chunks(inner)
 }
 
@@ -294,9 +271,9 @@ func (m *meter) read(s *scope, it *pamz.Item) load {
 	// Anything else is computed into a temporary file first.
 	file := load{tmp: it.Length}
 	m.add(file)
-	pending, worker := m.pending, m.worker
-	m.pending, m.worker = load{}, 0
+	waiting := m.waiting
+	m.waiting = nil
 	m.write(s, it)
-	m.pending, m.worker = pending, worker
+	m.waiting = waiting
 	return file
 }

@@ -97,7 +97,8 @@ func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) 
 		return plain, nil
 	}
 	header := frameHeader(log, len(prefix)+len(fresh))
-	rawItem, err := d.delayReads(pamz.NewItem(int64(len(raw)), digest.Sum(raw), pamz.BSDiff(part(encoded.Bytes()), pamz.Chain(copyItems(ranges)...))), int64(len(old)))
+	n, sum := int64(len(raw)), digest.Sum(raw)
+	rawItem, err := d.delayReads(n, sum, int64(len(old)), pamz.NewItem(n, sum, pamz.BSDiff(part(encoded.Bytes()), pamz.Chain(copyItems(ranges)...))))
 	if err != nil {
 		return nil, err
 	}

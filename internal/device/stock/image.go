@@ -28,7 +28,7 @@ const (
 // image returns the item that makes the content of a member:
 //
 //	image  = nested(packs, base = source content ++ fresh bytes ++ patches)
-//	packs  = one chunk: nested(table, base ++ pack 1 ++ pack 2 ...)
+//	packs  = one chunk: nested(table, base ++ nested(pack 1, pack 2 ..., base))
 //	table  = copies of base (runs of the source, long runs of fresh bytes) and of packs, zeros
 //	pack i = bsdiff(patch i, old ranges ++ fresh bytes of pack i)
 //
@@ -71,17 +71,12 @@ func (d *Device) image(delta *device.Delta, m *device.Member) (*pamz.Item, error
 	if source.Length > 0 {
 		items = append(items, pamz.NewPart(source.Length, pamz.CopySource(0)))
 	}
-	at := patches
-	for _, p := range im.Packs {
-		if len(p.New) == 0 {
-			continue
-		}
-		item, err := d.delayReads(packItem(im, p, at), source.Length)
+	if len(all) > 0 {
+		made, err := d.packItems(im, patches, source.Length)
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, item)
-		at += int64(len(p.Patch))
+		items = append(items, made)
 	}
 	tableSource := pamz.Chain(items...)
 	table, err := encode(n, m.Content, tableSource.Length, chunks(im, patches, int64(len(all)))...)
@@ -136,6 +131,24 @@ func staged(item *pamz.Item) *pamz.Item {
 	return pamz.NewPart(item.Length, pamz.Region(item, 0, item.Length))
 }
 
+// packItems returns the item that makes the new sides of all packs, whose patches lie at
+// patchAt in the source, which has base bytes.
+func (d *Device) packItems(im *match.Image, patchAt, base int64) (*pamz.Item, error) {
+	var items []*pamz.Item
+	w := digest.NewWriter(io.Discard)
+	for _, p := range im.Packs {
+		if len(p.New) == 0 {
+			continue
+		}
+		items = append(items, packItem(im, p, patchAt))
+		patchAt += int64(len(p.Patch))
+		for _, b := range p.New {
+			w.Write(b)
+		}
+	}
+	return d.delayReads(w.Len(), w.Sum(), base, items...)
+}
+
 // packItem is what makes the new side of a pack, whose patch lies at patchAt in its source.
 func packItem(im *match.Image, p *match.Pack, patchAt int64) *pamz.Item {
 	items := copyItems(p.Ranges)
@@ -153,20 +166,26 @@ func packItem(im *match.Image, p *match.Pack, patchAt int64) *pamz.Item {
 // readDelays is how many more times the stock library hashes the bytes of a pack.
 const readDelays = 4
 
-// delayReads returns the item inside a delta of its own and as the only part of nested
+// delayReads returns the item that makes what patches make, end to end: n bytes with the
+// digest sum. They stand inside a delta of their own, each as the only part of nested
 // concatenations. The stock library reads what a patch makes through a pipe, and deadlocks
 // if that is drained at the wrong moment (doc/engine.md). Each concatenation makes the
-// reader hash all bytes once more, which keeps it slower than the writer. base is the
-// length of the source, in bytes.
-func (d *Device) delayReads(item *pamz.Item, base int64) (*pamz.Item, error) {
-	for range readDelays {
-		item = pamz.NewItem(item.Length, item.SHA256, pamz.Concatenation(item))
+// reader hash all bytes once more, which keeps it slower than the writer. It is one delta
+// for all, because the library starts a thread for each, which disturbs the heap of the
+// thread that applies a patch (cost.go). base is the length of the source, in bytes.
+func (d *Device) delayReads(n int64, sum digest.SHA256, base int64, patches ...*pamz.Item) (*pamz.Item, error) {
+	chunks := make([]*pamz.Item, len(patches))
+	for i, item := range patches {
+		for range readDelays {
+			item = pamz.NewItem(item.Length, item.SHA256, pamz.Concatenation(item))
+		}
+		chunks[i] = item
 	}
-	delta, err := encode(item.Length, item.SHA256, base, item)
+	delta, err := encode(n, sum, base, chunks...)
 	if err != nil {
 		return nil, err
 	}
-	return pamz.NewItem(item.Length, item.SHA256, pamz.Nested(delta, pamz.NewPart(base, pamz.CopySource(0)))), nil
+	return pamz.NewItem(n, sum, pamz.Nested(delta, pamz.NewPart(base, pamz.CopySource(0)))), nil
 }
 
 // copyItems returns the items that copy ranges of the old side.
