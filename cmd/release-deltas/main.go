@@ -262,7 +262,7 @@ func kinds(c *tool.Context, o *release.Options) error {
 		case kind.Form == codec.KindPlain:
 			o.Devices = slices.Insert(o.Devices, 0, name)
 			continue
-		case stock != nil && stock.Form != kind.Form && c.String("recompress") != "none":
+		case stock != nil && stock.Form != kind.Form && c.String("recompress") != "none" && !o.AsIs:
 			return tool.Hint(usage("--device %s and %s: they compress images in different ways, and an update has one target", stock.Name, name),
 				"with --recompress none both can be served, or make two updates")
 		}

@@ -222,6 +222,10 @@ func testYocto(y *yocto) {
 	y.do("bsapply", "-o", "applied.swu", "elsewhere/1/image.swu", deployed+"/v1-to-update-image-3.0.diff")
 	y.do("cmp", "applied.swu", full)
 
+	y.do("sed", "-i", "$s/native/1.0 3.0/", "conf/local.conf")
+	if out := y.run(false, "update-image"); !strings.Contains(out, "an update has one target") {
+		y.Errorf("two kinds that want another target each: got %s", out)
+	}
 	if out := y.run(false, "unfinished-image"); !strings.Contains(out, "SWU_DELTA_PROVIDER is not set") {
 		y.Errorf("an unfinished recipe: got %s", out)
 	}

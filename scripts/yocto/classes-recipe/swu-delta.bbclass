@@ -41,11 +41,12 @@ SWU_DELTA_NAME ?= "${PN}-${SWU_DELTA_VERSION}"
 SWU_DELTA_SIGN ?= "${@swu_delta_sign(d)}"
 SWU_DELTA_SIGN_FILES ?= "${@swu_delta_sign_files(d)}"
 
-# The devices: kinds of delta processors, as release-deltas has them, "native 1.0" where some have
-# our library and some a stock one; memory and temporary space for applying a delta.
-# Where all have our library the update stays as it was built. Its libzstd must write the same bytes as the one here. 1.5.0 is that
-# of Microsoft's packages and of swudelta-device; a delta processor that was built with
-# the libzstd of the release wants "${STAGING_LIBDIR_NATIVE}/libzstd.so.1".
+# The devices: kinds of delta processors, as release-deltas has them, "native 1.0" where
+# some have our library and some a stock one; memory and temporary space for applying a
+# delta. Where all have our library the update stays as it was built. The devices' libzstd
+# must write the same bytes as the one here. 1.5.0 is that of Microsoft's packages and of
+# swudelta-device; a delta processor that was built with the libzstd of the release wants
+# "${STAGING_LIBDIR_NATIVE}/libzstd.so.1".
 SWU_DELTA_DEVICE ?= "1.0"
 SWU_DELTA_DEVICE_MEMORY ?= ""
 SWU_DELTA_DEVICE_TMP ?= ""
@@ -135,9 +136,12 @@ def swu_delta_kinds(d):
 def swu_delta_device_flags(d):
     return swu_delta_flags([("--device", kind) for kind in swu_delta_kinds(d)] + [("--libzstd", d.getVar("SWU_DELTA_LIBZSTD"))])
 
-# Stock devices decide how images are stored; native ones take them as they are. None: so does everybody.
+def swu_delta_stock_kinds(d):
+    return [kind for kind in swu_delta_kinds(d) if kind != "native"]
+
+# Stock devices decide how images are stored; native ones take them as they are.
 def swu_delta_recompress_flags(d):
-    stock = [kind for kind in swu_delta_kinds(d) if kind != "native"]
+    stock = swu_delta_stock_kinds(d)
     if not stock and not d.getVar("SWU_DELTA_RECOMPRESS"):
         return ""
     return swu_delta_flags([
@@ -175,6 +179,8 @@ python () {
             raise bb.parse.SkipRecipe("%s is not set" % name)
     if not swu_delta_kinds(d):
         raise bb.parse.SkipRecipe("SWU_DELTA_DEVICE is empty")
+    if len(swu_delta_stock_kinds(d)) > 1 and d.getVar("SWU_DELTA_RECOMPRESS") != "none":
+        raise bb.parse.SkipRecipe("SWU_DELTA_DEVICE: %s compress images in different ways, and an update has one target: set SWU_DELTA_RECOMPRESS to none, or make two updates" % " and ".join(swu_delta_stock_kinds(d)))
 }
 
 # ---------------------------------------------------------------------- tasks ---
@@ -211,17 +217,23 @@ do_delta_generate() {
 do_delta_generate[file-checksums] += "${@swu_delta_source_checksums(d)}"
 addtask delta_generate after do_delta_recompress
 
-# Each delta is applied once more, by itself, to the file that devices have.
+# Each delta is applied once more, by itself, to the file that devices have. There is none from
+# a source that would not save anything.
 do_delta_verify() {
+    verified=0
     for operand in ${@swu_delta_operands(d)}; do
         for kind in ${SWU_DELTA_DEVICE}; do
             delta="${SWU_DELTA_DIR}/${operand%%=*}-to-${SWU_DELTA_NAME}${@'.$kind' if len(swu_delta_kinds(d)) > 1 else ''}.diff"
             [ -e "$delta" ] || continue
             bsdump --check "$kind" -o /dev/null "$delta"
             bsapply --libzstd ${SWU_DELTA_LIBZSTD} "${operand#*=}" "$delta" | cmp - ${SWU_DELTA_FULL}
+            verified=$(expr $verified + 1)
             bbnote "$delta makes ${SWU_DELTA_FULL}"
         done
     done
+    if [ $verified -eq 0 ] && [ -n "$(find ${SWU_DELTA_DIR} -maxdepth 1 -name '*.diff')" ]; then
+        bbfatal "none of the deltas in ${SWU_DELTA_DIR} was verified"
+    fi
 }
 addtask delta_verify after do_delta_generate
 
