@@ -103,7 +103,7 @@ func run(c *tool.Context) error {
 		return tool.Usagef("--format %q: want pamz or bsdiff40", f)
 	}
 	debug.SetMemoryLimit(max(plan.Heap(c.Size("memory")), 0))
-	c.LimitMapped(plan.Mapped(c.Size("memory")))
+	c.LimitMapped(plan.Mapped(c.Size("memory")), c.Size("memory"))
 	o := plan.Options{
 		DeviceMemory: c.Size("device-memory"),
 		DeviceTmp:    c.Size("device-tmp"),

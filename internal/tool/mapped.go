@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -76,14 +74,22 @@ func copySparse(f *os.File, r io.Reader) (int64, error) {
 	}
 }
 
-// LimitMapped keeps the memory that pages of what Load has mapped take at about limit
-// bytes, from now on: when there is more, all of them are given back. They are read again
-// from scratch space, or from the kernel's cache of it, when they are used again. What
+// watchEvery is how often it is looked how much memory is taken. What a busy process takes from
+// one look to the next stays below watchMargin of its bound, as measured.
+const (
+	watchEvery  = 5 * time.Millisecond
+	watchMargin = 16
+)
+
+// LimitMapped keeps the memory that pages of what Load has mapped take at about mapped
+// bytes, from now on, and the resident memory of all of the process below memory bytes, as far
+// as these pages have a part in it: when there is more, all of them are given back. They are read
+// again from scratch space, or from the kernel's cache of it, when they are used again. What
 // a command writes does not depend on it.
-func (c *Context) LimitMapped(limit int64) {
+func (c *Context) LimitMapped(mapped, memory int64) {
 	go func() {
-		for range time.Tick(10 * time.Millisecond) {
-			if sharedMemory() > limit {
+		for range time.Tick(watchEvery) {
+			if all, files := residentMemory(); files > mapped || all > memory-memory/watchMargin {
 				releaseMapped()
 			}
 		}
@@ -99,20 +105,17 @@ func releaseMapped() {
 	}
 }
 
-// sharedMemory is how many bytes of files the process has in memory (proc(5), statm), or 0
-// where that is not known.
-func sharedMemory() int64 {
+// residentMemory is how many bytes the process has in memory, and how many of them are of files
+// (proc(5), statm), or 0 where that is not known.
+func residentMemory() (all, files int64) {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 3 {
-		return 0
+	var size int64
+	if n, _ := fmt.Sscan(string(b), &size, &all, &files); n < 3 {
+		return 0, 0
 	}
-	pages, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * int64(os.Getpagesize())
+	page := int64(os.Getpagesize())
+	return all * page, files * page
 }

@@ -59,9 +59,9 @@ func TestReleaseMapped(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Fatal("another content")
 	}
-	before := sharedMemory()
+	_, before := residentMemory()
 	releaseMapped()
-	if after := sharedMemory(); before == 0 || after > before-int64(len(want))/2 {
+	if _, after := residentMemory(); before == 0 || after > before-int64(len(want))/2 {
 		t.Errorf("%d bytes of files in memory, %d before", after, before)
 	}
 	if !bytes.Equal(got, want) {
