@@ -84,6 +84,18 @@ func divide(old *Index, target []byte, zeros []Range, t thresholds, stage *progr
 	return d
 }
 
+// copied returns the runs of the old side that are pieces of their own, and its long runs of
+// zeros, sorted: what is copied from there as a whole hardly ever serves anything else.
+func (d *division) copied(old *Index) []Range {
+	out := slices.Clone(old.zeros)
+	for _, p := range d.pieces {
+		if p.kind == inOld {
+			out = append(out, Between(p.off, p.off+p.n))
+		}
+	}
+	return Union(out)
+}
+
 // eachKnown calls each for the parts of known runs in target[from:to].
 func (d *division) eachKnown(from, to int, each func(piece)) { eachPart(d.known, from, to, each) }
 

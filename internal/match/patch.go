@@ -62,6 +62,7 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 	for range n {
 		spaces <- &workspace{}
 	}
+	copied := f.division.copied(f.old.Index)
 	stage := f.Progress.Start("packs", progress.Bytes, int64(total(packs, (*pack).oldSize)+total(packs, (*pack).newSize)))
 	stage.Divide(len(packs))
 	err = parallel(len(packs), n, func(i int) error {
@@ -77,7 +78,8 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 		// there is room for all that can be fresh.
 		c := newChooser(f.old.Index, f.target, f.division, f.hints, f.RangeCost)
 		for _, half := range split(packs[i].material, nil, (packs[i].newSize()+1)/2) {
-			half.ranges, half.filler, _ = c.choose(half.material, max(min(f.Pack-2*half.newSize(), packs[i].oldSize()), 0))
+			half.ranges, half.idle, _ = c.choose(half.material, max(min(f.Pack-2*half.newSize(), packs[i].oldSize()), 0))
+			half.leaveOut(copied)
 			k, err := w.match(half, math.MaxInt, f, stage)
 			if err != nil {
 				return err
@@ -177,7 +179,7 @@ func (f *finder) fitPacks() (packs []*pack, workers int, err error) {
 		packs := makePacks(f.old.Index, f.target, f.division, f.hints, limits, f.Effort.OldShare, f.Memory)
 		most := int64(1)
 		for _, p := range packs {
-			sorted := p.oldSize() - total(p.filler, rangeLen)
+			sorted := p.oldSize() - total(p.idle, rangeLen)
 			most = max(most, f.Effort.Patch.Memory(p.oldSize(), sorted, p.newSize()))
 		}
 		if most <= f.Memory {
