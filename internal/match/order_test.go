@@ -173,14 +173,14 @@ func TestShortIndexFitsMemory(t *testing.T) {
 	for _, c := range []struct {
 		memory int64
 		bits   int // 0: none
-	}{{1 << 30, 3}, {1 << 20, 5}, {256 << 10, 7}, {100 << 10, 0}} {
+	}{{1 << 30, 3}, {1 << 20, 6}, {320 << 10, 7}, {100 << 10, 0}} {
 		x := newShortIndex(data, nil, c.memory)
 		switch {
 		case x == nil:
 			if c.bits != 0 {
 				t.Errorf("%d bytes: none", c.memory)
 			}
-		case x.bits != c.bits || int64(4*len(x.slots)) > c.memory:
+		case x.bits != c.bits || int64(shortSlot*len(x.slots)) > c.memory:
 			t.Errorf("%d bytes: one in %d windows, %d slots", c.memory, 1<<x.bits, len(x.slots))
 		}
 	}

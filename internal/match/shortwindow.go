@@ -52,10 +52,10 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 	for _, u := range units {
 		moves = moves[:0]
 		last, end := 0, 0
-		x.each(target, u.at, u.end(), func(at int, slot *uint32) {
-			place := int(*slot)
+		x.each(target, u.at, u.end(), func(at, slot int, check uint8) {
+			place := int(x.slots[slot])
 			move := place - at
-			if place <= ambiguous || move == last && at < end || !bytes.Equal(old.data[place:place+shortWindow], target[at:at+shortWindow]) {
+			if place <= ambiguous || x.checks[slot] != check || move == last && at < end || !bytes.Equal(old.data[place:place+shortWindow], target[at:at+shortWindow]) {
 				return
 			}
 			last, end = move, at+shortWindow // a window that overlaps it is no second vote
@@ -77,12 +77,17 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 	}
 }
 
-// shortIndex finds short windows of the old side.
+// shortIndex finds short windows of the old side. What windows are the same is told by their
+// hashes alone: to look at them all over the old side would bring all of it into memory.
 type shortIndex struct {
-	bits  int // zero bits of the hash of a window that is in it
-	log   int
-	slots []uint32 // offsets, by hash; 0: none
+	bits   int // zero bits of the hash of a window that is in it
+	log    int
+	slots  []uint32 // offsets, by hash; 0: none
+	checks []uint8  // further bits of the hash
 }
+
+// shortSlot is the size of a slot with its check, in bytes.
+const shortSlot = 5
 
 // ambiguous is the offset of what lies in places that are far from each other.
 const ambiguous = 1
@@ -91,20 +96,20 @@ const ambiguous = 1
 func newShortIndex(old []byte, zeros []Range, memory int64) *shortIndex {
 	x := &shortIndex{bits: shortBits}
 	for ; ; x.bits++ {
-		if x.log = bits.Len(uint(len(old)) >> x.bits); 4<<x.log <= memory {
+		if x.log = bits.Len(uint(len(old)) >> x.bits); shortSlot<<x.log <= memory {
 			break
 		}
 		if x.bits == sparseShortBits {
 			return nil
 		}
 	}
-	x.slots = make([]uint32, 1<<x.log)
-	add := func(at int, slot *uint32) {
-		switch place := int(*slot); {
+	x.slots, x.checks = make([]uint32, 1<<x.log), make([]uint8, 1<<x.log)
+	add := func(at, slot int, check uint8) {
+		switch place := int(x.slots[slot]); {
 		case place == 0:
-			*slot = uint32(at)
-		case place > ambiguous && !sameDisplacement(place, at) && bytes.Equal(old[place:place+shortWindow], old[at:at+shortWindow]):
-			*slot = ambiguous
+			x.slots[slot], x.checks[slot] = uint32(at), check
+		case place > ambiguous && !sameDisplacement(place, at) && x.checks[slot] == check:
+			x.slots[slot] = ambiguous
 		}
 	}
 	limit := int(min(int64(len(old)), math.MaxUint32))
@@ -112,16 +117,16 @@ func newShortIndex(old []byte, zeros []Range, memory int64) *shortIndex {
 	return x
 }
 
-// each calls use with the windows of data[from:to] that their hash chooses, and their
-// slots. It leaves out what begins with zeros.
-func (x *shortIndex) each(data []byte, from, to int, use func(at int, slot *uint32)) {
+// each calls use with the windows of data[from:to] that their hash chooses, their slots and
+// their checks. It leaves out what begins with zeros.
+func (x *shortIndex) each(data []byte, from, to int, use func(at, slot int, check uint8)) {
 	for at := from; at+shortWindow <= to; at++ {
 		a, b := binary.LittleEndian.Uint64(data[at:]), binary.LittleEndian.Uint32(data[at+8:])
 		// The finalizer of splitmix64, between two odd factors.
 		h := a*0x9e3779b97f4a7c15 ^ uint64(b)*0xbf58476d1ce4e5b9
 		h = (h ^ h>>32) * 0x94d049bb133111eb
 		if a != 0 && h>>(64-x.bits) == 0 {
-			use(at, &x.slots[h<<x.bits>>(64-x.log)])
+			use(at, int(h<<x.bits>>(64-x.log)), uint8(h>>16))
 		}
 	}
 }
