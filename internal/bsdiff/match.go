@@ -50,6 +50,9 @@ type idle struct {
 	recent recent
 }
 
+// slot is a number below 256 for a diagonal.
+func slot(diag int) uint8 { return uint8(uint32(diag) * 0x9e3779b1 >> 24) }
+
 // recent holds the latest differences on a diagonal, with their distances.
 type recent [8]uint16
 
@@ -112,6 +115,7 @@ type paths struct {
 	best      int     // the cheapest of them
 	fresh     state   // the path that takes extra bytes
 	idle      []idle
+	idleSlots [256]uint8 // how many of them have a diagonal of each slot
 	segments  []segment
 	lastFresh int32             // the latest segment of extra bytes, or none
 	ring      [history]junction // of the positions up to the current one
@@ -325,6 +329,7 @@ func (m *matcher) keep(f func(k int, s *state) bool) {
 		s := &m.active[k]
 		if !f(k, s) {
 			m.idle = append(m.idle, idle{s.diag, s.used, s.recent})
+			m.idleSlots[slot(s.diag)]++
 			continue
 		}
 		if k == best {
@@ -438,6 +443,7 @@ func (m *matcher) reenter(i int, j *junction) {
 	for k := range m.idle {
 		d := &m.idle[k]
 		if i-int(d.used) > idleLimit {
+			m.idleSlots[slot(d.diag)]--
 			continue
 		}
 		p := i + d.diag
@@ -448,6 +454,7 @@ func (m *matcher) reenter(i int, j *junction) {
 			n++
 			continue
 		}
+		m.idleSlots[slot(d.diag)]--
 		s := state{cost: math.MaxInt64, diag: d.diag, id: none, run: int32(i + reenterMatch), used: d.used, recent: d.recent, at: int32(i - history)}
 		m.enterAt(&s, int32(i), j, 0)
 		m.active = append(m.active, s)
@@ -559,10 +566,12 @@ func (m *matcher) enter(diag, i, run int) {
 			return
 		}
 	}
-	for k := range m.idle {
-		if d := &m.idle[k]; d.diag == diag {
-			d.used = int32(i) // it is entered where it is of use
-			return
+	if m.idleSlots[slot(diag)] > 0 {
+		for k := range m.idle {
+			if d := &m.idle[k]; d.diag == diag {
+				d.used = int32(i) // it is entered where it is of use
+				return
+			}
 		}
 	}
 	s := state{cost: math.MaxInt64, diag: diag, id: none, run: int32(run), used: int32(i), at: int32(i - history)}
@@ -594,6 +603,7 @@ func (m *matcher) enter(diag, i, run int) {
 				oldest = k
 			}
 		}
+		m.idleSlots[slot(m.idle[oldest].diag)]--
 		m.idle[oldest] = m.idle[len(m.idle)-1]
 		m.idle = m.idle[:len(m.idle)-1]
 	}
