@@ -96,13 +96,13 @@ const (
 
 var zstds libraries[Zstd]
 
-// OpenZstd loads the libzstd that writes the device's bytes at level 3: o.File;
-// else libzstd.so.VERSION of that version, or of another with the same bytes,
-// in packageFolder, in ../lib/swudelta from the program, or in the folder swudelta
-// of the user's cache, where scripts/get-libzstd leaves it; else the system's libzstd.so.1, if its bytes
-// are the device's. Where nothing fits the error is a *LibraryError. A library
-// that was built without threads is refused, for it writes other frames than
-// one with. Each library is loaded once in a process.
+// OpenZstd loads the libzstd that writes the device's bytes at level 3: o.File; else that
+// very version, and only then another with the same bytes. Both are looked for as
+// libzstd.so.VERSION in packageFolder, in ../lib/swudelta from the program, and in the
+// folder swudelta of the user's cache, where scripts/get-libzstd leaves it; then as the
+// system's libzstd.so.1. Where nothing fits the error is a *LibraryError. A library that
+// was built without threads is refused, for it writes other frames than one with. Each
+// library is loaded once in a process.
 func OpenZstd(o ZstdOptions) (*Zstd, error) {
 	version := o.DeviceVersion
 	if version != "" && !versionPattern.MatchString(version) {
@@ -114,12 +114,19 @@ func OpenZstd(o ZstdOptions) (*Zstd, error) {
 	if version == "" {
 		version = DefaultZstdVersion
 	}
-	for _, dir := range zstdFolders() {
-		if z, err := openZstdIn(dir, version); z != nil || err != nil {
-			return z, err
+	z, err := loadZstd("libzstd.so.1")
+	// Versions of a class differ at other levels than that of images, so that the very
+	// one closes more members.
+	for _, versions := range [][]string{{version}, classOf(version)} {
+		for _, dir := range zstdFolders() {
+			if found, err := openZstdIn(dir, versions); found != nil || err != nil {
+				return found, err
+			}
+		}
+		if err == nil && z.version == version {
+			return z, nil
 		}
 	}
-	z, err := loadZstd("libzstd.so.1")
 	if err == nil && !SameBytes(z.version, version, CanonicalLevel) {
 		err = fmt.Errorf("the system's is %s", z.version)
 	}
@@ -155,9 +162,9 @@ func zstdFolders() []string {
 	return dirs
 }
 
-// openZstdIn returns nil and no error if dir has nothing that fits.
-func openZstdIn(dir, version string) (*Zstd, error) {
-	for _, v := range append([]string{version}, classOf(version)...) {
+// openZstdIn returns the first of these versions that dir has, nil and no error if it has none.
+func openZstdIn(dir string, versions []string) (*Zstd, error) {
+	for _, v := range versions {
 		path := filepath.Join(dir, "libzstd.so."+v)
 		if _, err := os.Stat(path); err != nil {
 			continue
