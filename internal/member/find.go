@@ -155,6 +155,7 @@ type search struct {
 	scattered [][]span.Range // files in pieces
 	listed    []listed       // members that tables tell of
 	next      int            // where the first of them begins
+	tables    int            // how many were read
 }
 
 // listed is a member that a table tells of.
@@ -225,7 +226,7 @@ func (s *search) at(at int, magics []magic) (*Member, error) {
 			continue
 		}
 		if g.table != nil {
-			s.list(g.number, g.table(s.b[at:]), at)
+			s.list(g, at)
 			continue
 		}
 		found, ok := formats[g.number].Find(s.b[at:])
@@ -240,14 +241,19 @@ func (s *search) at(at int, magics []magic) (*Member, error) {
 	return nil, nil
 }
 
+// maxTables is how many tables of images are read: each may take as long as its image, and
+// their magic number has four bytes.
+const maxTables = 64
+
 // list remembers the members of a table that begins at an offset, unless it lies within another's.
-func (s *search) list(n Number, table []Found, at int) {
-	if len(s.listed) > 0 {
+func (s *search) list(g magic, at int) {
+	if len(s.listed) > 0 || s.tables == maxTables {
 		return
 	}
-	for _, found := range table {
+	s.tables++
+	for _, found := range g.table(s.b[at:]) {
 		found.At += at
-		s.listed = append(s.listed, listed{found, n})
+		s.listed = append(s.listed, listed{found, g.number})
 	}
 }
 

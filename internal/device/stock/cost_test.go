@@ -3,6 +3,7 @@
 package stock
 
 import (
+	"math"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -107,6 +108,21 @@ func TestHeapTrim(t *testing.T) {
 	}
 	if got := h.resident(); got < 5619712 || got > 5619712+2*arenaPage {
 		t.Errorf("%d bytes are kept", got)
+	}
+}
+
+// TestHeapHuge has sizes that only a hostile delta states.
+func TestHeapHuge(t *testing.T) {
+	h := heap{threshold: mmapThreshold}
+	for range 3 {
+		c := h.claim(piece{100 << 10, 100 << 10}, piece{math.MaxInt64, math.MaxInt64}, piece{100 << 10, 100 << 10})
+		if c.mapped != math.MaxInt64 {
+			t.Errorf("%d bytes are mapped", c.mapped)
+		}
+		c.free(1)
+	}
+	if a := &h.arenas[h.current]; a.used != 0 || a.size > arenaSize {
+		t.Errorf("the arena is used up to %d of %d", a.used, a.size)
 	}
 }
 

@@ -70,10 +70,11 @@ func (h *heap) claim(pieces ...piece) *claim {
 	c := &claim{heap: h, arena: a}
 	beyond := int64(0)
 	for _, p := range pieces {
-		at, end := a.used, a.used+p.size
+		at := a.used
 		l := placed{size: p.size, at: at}
 		switch {
-		case end <= a.size && beyond == 0, p.size < h.threshold && end <= arenaSize && beyond == 0:
+		// Sizes come out of the delta: nothing is added to them.
+		case beyond == 0 && (p.size <= a.size-at || p.size < h.threshold && p.size <= arenaSize-at):
 			l.inside = true
 			a.take(p)
 		case p.size >= h.threshold:

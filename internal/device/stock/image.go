@@ -172,7 +172,7 @@ const readDelays = 4
 // if that is drained at the wrong moment (doc/engine.md). Each concatenation makes the
 // reader hash all bytes once more, which keeps it slower than the writer. It is one delta
 // for all, because the library starts a thread for each, which disturbs the heap of the
-// thread that applies a patch (cost.go). base is the length of the source, in bytes.
+// thread that applies a patch (heap.go). base is the length of the source, in bytes.
 func (d *Device) delayReads(n int64, sum digest.SHA256, base int64, patches ...*pamz.Item) (*pamz.Item, error) {
 	chunks := make([]*pamz.Item, len(patches))
 	for i, item := range patches {
