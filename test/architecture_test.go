@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"codec", "bzip2", "deflate", "layout", "sign", "swdesc", "result", "sdc", "release"},
 	{"swu", "extfs", "bsdiff", "member"},
 	{"pamz", "content", "displace"},
-	{"apply", "match", "native"},
+	{"apply", "match", "native", "processor"},
 	{"device"},
 	{"device/stocklib"},
 	{"device/stock", "device/stock30", "device/native"},

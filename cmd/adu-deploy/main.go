@@ -24,6 +24,7 @@ import (
 
 	"swudelta/internal/deploy"
 	"swudelta/internal/fault"
+	"swudelta/internal/processor"
 	"swudelta/internal/sdc"
 	"swudelta/internal/tool"
 )
@@ -78,11 +79,11 @@ system reboot (--reboot, or what the script says).
 What the sandbox holds of the update is removed first. With --run-script the update's
 script installs, called as microsoft/swupdate:2 calls it; without, swupdate does.
 
-A delta is applied by what this project's libadudiffapi.so is made of. With --device 1.0
-or 3.0 a delta that the stock library of that generation does not read is refused first,
-as it does it: a native delta with 90A07530 (30000), one for the other generation with
-90A07531 or 90A07533. adu-probe says what a machine's library is. PROGRAM of --processor
-is called with SOURCE, DELTA and TARGET in place of all that. An error has component 0A
+A delta is applied by what this project's libadudiffapi.so is made of. With --device of
+a stock generation, a delta that its library does not read is refused first, as it does
+it: a native delta with 90A07530 (30000), one for another generation with 90A07531 or
+90A07533. --device also takes the path of a libadudiffapi.so, which is asked for its
+generation as adu-probe does it. PROGRAM of --processor is called with SOURCE, DELTA and TARGET in place of all that. An error has component 0A
 and the number of the delta processor, as in 90A07539 for 30009.`,
 	Example: `
 # adu-deploy --files upload upload/Contoso.Gateway.2.0.0.importmanifest.json -- \
@@ -101,7 +102,7 @@ and the number of the delta processor, as in 90A07539 for 30009.`,
 		&tool.String{Name: "downloader", Arg: "curl|do", Help: "its downloader: curl, or Delivery Optimization (default: the agent's)"},
 		&tool.Bool{Name: "reboot", Help: "the device reboots before the update is complete"},
 		&tool.Bool{Name: "run-script", Help: "have the update's script install, in place of swupdate"},
-		&tool.String{Name: "device", Arg: strings.Join(deploy.Libraries, "|"), Value: deploy.Libraries[0], Help: "the delta processor that the device has"},
+		&tool.String{Name: "device", Arg: strings.Join(processors(), "|") + "|LIBRARY", Value: native, Help: "the delta processor that the device has, or its file"},
 		&tool.String{Name: "processor", Arg: "PROGRAM", Help: "have PROGRAM apply deltas"},
 		&tool.String{Name: "handler-error", Arg: "CODE", Help: "have the delta handler fail with CODE before it looks at a delta"},
 	},
@@ -167,7 +168,7 @@ func options(c *tool.Context) (deploy.Options, error) {
 	o := deploy.Options{
 		Device: deploy.Device{
 			Base: c.String("base"), Sandbox: c.String("sandbox"), Downloader: c.String("downloader"),
-			Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Library: c.String("device"), Processor: c.String("processor"), Installer: installer,
+			Reboot: c.Bool("reboot"), RunScript: c.Bool("run-script"), Processor: c.String("processor"), Installer: installer,
 		},
 		Host:  deploy.Host{Stderr: c.Stderr(), Verbosef: c.Verbosef, Warnf: c.Warnf, WriteFile: c.WriteFile, Start: c.StartWithUs},
 		Files: c.String("files"),
@@ -183,8 +184,8 @@ func options(c *tool.Context) (deploy.Options, error) {
 	default:
 		return o, tool.Usagef("--downloader: got %q, want %s or %s", o.Downloader, deploy.Curl, deploy.Optimization)
 	}
-	if !slices.Contains(deploy.Libraries, o.Library) {
-		return o, tool.Usagef("--device: got %q, want %s", o.Library, strings.Join(deploy.Libraries, ", "))
+	if o.Library, err = library(c.String("device")); err != nil {
+		return o, err
 	}
 	if s := c.String("handler-error"); s != "" {
 		n, err := strconv.ParseUint(s, 16, 32)
@@ -194,4 +195,36 @@ func options(c *tool.Context) (deploy.Options, error) {
 		o.HandlerError = deploy.Code(n)
 	}
 	return o, nil
+}
+
+// native is the name of our own library, as --device of other tools has it.
+const native = "native"
+
+// processors are the names of all delta processors.
+func processors() []string {
+	names := []string{native}
+	for _, g := range processor.Stock {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// library returns the delta processor of that name, or that a file is.
+func library(name string) (processor.Generation, error) {
+	if name == native {
+		return processor.Ours, nil
+	}
+	for _, g := range processor.Stock {
+		if g.Name == name {
+			return g, nil
+		}
+	}
+	if !strings.Contains(name, "/") {
+		return processor.Generation{}, tool.Usagef("--device: got %q, want %s, or the path of a library with a slash in it", name, strings.Join(processors(), ", "))
+	}
+	g, err := processor.Probe(name)
+	if err != nil {
+		return g, fmt.Errorf("%s: %w", name, err)
+	}
+	return g, nil
 }

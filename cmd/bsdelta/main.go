@@ -36,7 +36,7 @@ var app = &tool.Command{
 SOURCE and TARGET are SWUs, images, or any files; one of them may be standard
 input. The members of SWUs are compared one by one, without their compression:
 in SOURCE gzip and zstd are undone, in TARGET the compression that the device can
-redo (zstd under profile 1.0, gzip under 3.0), if it is the canonical form that
+redo (zstd under profile 1.0, gzip under 2.1 and 3.0), if it is the canonical form that
 zrecompress writes. The delta is a PAMZ file for the profile of the device.
 
 With --device native it is a smaller one of our own format, which only devices with

@@ -4,7 +4,7 @@
 //
 // Usage:
 //
-//	bsdump [--check 1.0|3.0|native] [--top N] [--report FILE [--target FILE]] [DELTA]
+//	bsdump [--check 1.0|2.1|3.0|native] [--top N] [--report FILE [--target FILE]] [DELTA]
 //
 // DELTA is a PAMZ file, a native delta, or a BSDIFF40 patch; the product is JSON. With --check the
 // rules of a device profile that it breaks go to standard error, one a line, and

@@ -5,7 +5,7 @@
 //
 // Usage:
 //
-//	zrecompress [--to zstd|gzip|plain] [--device 1.0|3.0|native] [--libzstd FILE] [--device-libzstd VERSION] [INPUT]
+//	zrecompress [--to zstd|gzip|plain] [--device 1.0|2.1|3.0|native] [--libzstd FILE] [--device-libzstd VERSION] [INPUT]
 //
 // INPUT is gzip (any number of members), zstd (any number of frames), or taken
 // as it is. Exit status 3 says that it is malformed, cut short, or compressed
@@ -40,7 +40,7 @@ image in an update must have the bytes that the device's own library writes:
           The bytes differ between versions of libzstd: --device-libzstd says which
           the device has. Those of 1.4.8 and 1.5.0 are the same; so are those of
           1.5.2, 1.5.4, 1.5.5 and 1.5.6. Empty content gives an empty stream.
-  gzip    level 9, memory level 9, no name, no time, as the delta processor 3.0 does.
+  gzip    level 9, memory level 9, no name, no time, as the delta processors 2.1 and 3.0 do.
           The system's zlib writes it.
   plain   no compression
 
@@ -57,7 +57,7 @@ $ zrecompress --to plain rootfs.ext4.zst | cmp - rootfs.ext4`,
 	MaxArgs: 1,
 	Binary:  tool.Always,
 	Flags: []tool.Flag{
-		&tool.String{Name: "to", Arg: "zstd|gzip|plain", Help: "zstd, gzip or plain (default: zstd for device 1.0, gzip for 3.0)"},
+		&tool.String{Name: "to", Arg: "zstd|gzip|plain", Help: "zstd, gzip or plain (default: zstd for device 1.0, gzip for 2.1 and 3.0)"},
 		&tool.String{Name: "device", Arg: devices.Names("|", "|"), Value: devices.All[0].Name, Help: "what the device runs: " + devices.Help},
 		&tool.Bool{Name: "devices", Help: "print what --device knows, the default first, and the form that images have for each; kept: as they are"},
 		zstdflag.File(),

@@ -421,7 +421,7 @@ func TestProgress(t *testing.T) {
 // TestEmptyTarget has nothing to do.
 func TestEmptyTarget(t *testing.T) {
 	for _, version := range []int{0, 2} {
-		d := &pamz.Diff{Version: version, Order: pamz.BigEndian, TargetSHA256: digest.Sum(nil)}
+		d := &pamz.Diff{Form: pamz.Form{Version: version, Order: pamz.BigEndian}, TargetSHA256: digest.Sum(nil)}
 		got, err := apply.ApplyBytes(pamztest.Decode(t, pamztest.Encode(t, d)), nil, apply.Options{})
 		if err != nil || len(got) > 0 {
 			t.Errorf("version %d: got %q, %v", version, got, err)

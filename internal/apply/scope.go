@@ -61,7 +61,7 @@ func (s *scope) run(w io.Writer, verify bool) error {
 			}
 			delete(s.stage, k)
 		}
-		if s.diff.Version == 0 {
+		if !s.diff.Pooled() {
 			clear(s.views)
 			clear(s.checked)
 		}
@@ -459,7 +459,7 @@ func (s *scope) produceStaged(it *pamz.Item) (room, error) {
 // release frees whatever was staged only to produce it, which is done. In version 2
 // one item may serve several others, so nothing is freed there.
 func (s *scope) release(it *pamz.Item, written bool) error {
-	if it.Length == 0 || it.Recipe.FromTarget() || s.diff.Version != 0 {
+	if it.Length == 0 || it.Recipe.FromTarget() || s.diff.Pooled() {
 		return nil
 	}
 	if it.Sequential() && !written {

@@ -20,6 +20,8 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+
+	"swudelta/internal/processor"
 )
 
 // Agent is a generation of the agent. Versions below 1.1 are those of the
@@ -144,8 +146,8 @@ type Device struct {
 	// place of swupdate itself.
 	RunScript bool
 	Installer []string // options for swupdate or the script
-	// Library is the delta processor of the device, one of Libraries.
-	Library string
+	// Library is the delta processor of the device.
+	Library processor.Generation
 	// Processor is a program that applies deltas, called with source, delta and
 	// target. "" is what libadudiffapi.so does.
 	Processor string

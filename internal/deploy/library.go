@@ -11,21 +11,10 @@ import (
 	"swudelta/internal/pamz"
 )
 
-// The delta processors that a device can have. Those with a number are generations of
-// the stock library, Native is this project's.
-const (
-	Stock10 = "1.0"
-	Stock30 = "3.0"
-	Native  = "native"
-)
-
-// Libraries are all of them; the first is the default.
-var Libraries = []string{Native, Stock10, Stock30}
-
-// readable fails where a stock library refuses a delta for its form, with the library's
+// readable fails where the device's library refuses a delta for its form, with the library's
 // number, before it looks at the source. What it reads is then applied as ours does it.
 func (d *deployment) readable(diff string) error {
-	if d.Library == "" || d.Library == Native {
+	if d.Library.Forms == nil {
 		return nil
 	}
 	f, err := os.Open(diff)
@@ -44,14 +33,14 @@ func (d *deployment) readable(diff string) error {
 		return d.refusal(diff, fault.Code, fault.Err.Error())
 	case err != nil:
 		return err
-	case d.Library == Stock10 && delta.Version != 0:
-		return d.refusal(diff, errnum.Version, "its version is for later libraries")
-	case d.Library == Stock10 && delta.Order != pamz.LittleEndian, d.Library == Stock30 && delta.Order != pamz.BigEndian:
-		return d.refusal(diff, errnum.HashType, "its byte order is another generation's")
+	case d.Library.Reads(delta.Form):
+		return nil
+	case delta.Pooled(): // whose number is another one in the other byte order
+		return d.refusal(diff, errnum.Version, delta.Form.String()+", which is for other generations")
 	}
-	return nil
+	return d.refusal(diff, errnum.HashType, "its byte order is another generation's")
 }
 
 func (d *deployment) refusal(diff string, code int, text string) error {
-	return failf(codeProcessor|Code(code)&0xFFFFF, "%s cannot be applied by a library of %s: %s", filepath.Base(diff), d.Library, text)
+	return failf(codeProcessor|Code(code)&0xFFFFF, "%s cannot be applied by a library of %s: %s", filepath.Base(diff), d.Library.Name, text)
 }

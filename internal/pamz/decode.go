@@ -23,7 +23,7 @@ const (
 )
 
 // Decode reads the structure of a delta of size bytes: version 0 in either byte
-// order, which it finds out, or version 2. Contents are left where they are, so
+// order, which it finds out, or version 1 or 2. Contents are left where they are, so
 // r must stay readable as long as the Diff is in use; nested deltas are decoded
 // when they are applied. Every fault of the data is an *Error.
 func Decode(r io.ReaderAt, size int64) (*Diff, error) { return decode(r, size, MaxItems) }
@@ -118,7 +118,7 @@ func (d *decoder) hash() (sum digest.SHA256, err error) {
 
 func (d *decoder) decode() (*Diff, error) {
 	// Magic number, version, target length and the type of its hash: the last
-	// tells the byte order of version 0.
+	// tells the byte order of version 0, whose number is the same in both.
 	head, err := d.r.Peek(24)
 	if len(head) < 4 || string(head[:4]) != magic {
 		if err != nil && err != io.EOF {
@@ -130,10 +130,10 @@ func (d *decoder) decode() (*Diff, error) {
 	if len(head) >= 12 {
 		version = binary.BigEndian.Uint64(head[4:])
 	}
-	if version == 2 || len(head) == 24 && binary.BigEndian.Uint32(head[20:]) == hashSHA256 {
+	if version == 1 || version == 2 || len(head) == 24 && binary.BigEndian.Uint32(head[20:]) == hashSHA256 {
 		d.order = binary.BigEndian
 	}
-	d.diff = &Diff{Order: LittleEndian}
+	d.diff = &Diff{}
 	if d.order == binary.BigEndian {
 		d.diff.Order = BigEndian
 	}
@@ -146,8 +146,8 @@ func (d *decoder) decode() (*Diff, error) {
 	switch version {
 	case 0:
 		return d.diff, d.legacy()
-	case 2:
-		d.diff.Version = 2
+	case 1, 2:
+		d.diff.Version = int(version)
 		return d.diff, d.pool()
 	}
 	return nil, d.errorf(errnum.Version, "version %d is not known", version)
@@ -385,7 +385,7 @@ func (d *Diff) DecodeNested(it *Item, delta *io.SectionReader, items int) (*Diff
 	switch {
 	case err != nil:
 		return nil, err
-	case nested.Version != 0:
+	case nested.Pooled():
 		return nil, errnum.Errorf(errnum.Version, "delta of version %d", nested.Version)
 	case nested.Order != d.Order:
 		return nil, errnum.Errorf(errnum.HashType, "%v delta inside a %v one", nested.Order, d.Order)

@@ -64,7 +64,7 @@ func (d *Diff) Describe(open Opener) (*Description, error) { return d.describe(o
 
 func (d *Diff) describe(open Opener, depth int) (*Description, error) {
 	b := describer{diff: d, open: open, depth: depth, shares: map[Op]*RecipeShare{}, uses: map[*Item]int{}, nodes: map[*Item]*Node{}}
-	if d.Version == 2 {
+	if d.Pooled() {
 		for _, c := range d.Chunks {
 			b.count(c)
 		}
@@ -204,7 +204,7 @@ func (b *describer) share(it, user *Item) {
 // recipe of its own: for version 0 exactly, for version 2 as Encode writes it.
 func (d *Diff) tableSize(it, user *Item) int64 {
 	const def = 8 + hashSize
-	if d.Version == 2 {
+	if d.Pooled() {
 		if it.Key() == (Key{d.SourceLength, d.SourceSHA256}) {
 			return 0
 		}

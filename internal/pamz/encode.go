@@ -19,7 +19,7 @@ const (
 	hashSize   = 4 + 32 // type and digest
 )
 
-// Encode writes d: version 0 in d.Order, or version 2. Inline assets are stored
+// Encode writes d: version 0 or 1 in d.Order, or version 2. Inline assets are stored
 // in the order in which the recipes lie in the file, the remainder is deflated.
 // The same tree gives the same bytes. What a file cannot hold (more than
 // MaxParams parameters, a negative length, recipes of another version) is an
@@ -32,6 +32,8 @@ func Encode(w io.Writer, d *Diff) error {
 	switch d.Version {
 	case 0:
 		e.diff(d)
+	case 1:
+		e.pool(d)
 	case 2:
 		e.order = binary.BigEndian
 		e.pool(d)

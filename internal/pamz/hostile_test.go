@@ -124,7 +124,7 @@ func TestMalformed(t *testing.T) {
 	}{
 		"magic":                 {errnum.Magic, (&raw{}).u8('P', 'A', 'M', 'X', 0, 0, 0, 0, 0, 0, 0, 0)},
 		"empty":                 {errnum.Magic, &raw{}},
-		"version 1":             {errnum.Version, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(1, 1).hash("")},
+		"version 3":             {errnum.Version, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(3, 1).hash("")},
 		"md5":                   {errnum.HashType, (&raw{order: binary.LittleEndian}).u8('P', 'A', 'M', 'Z').u64(0, 6).u32(0x8003).u64(0, 0, 0, 0, 0)},
 		"good":                  {0, chunk().u8(6, 0).end("target")},
 		"wide number":           {0, chunk().u8(255, 6, 0, 0, 0, 0).end("target")},

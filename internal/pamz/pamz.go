@@ -7,8 +7,8 @@
 // ingredient of one, is an Item: a length, a digest, and the Recipe that makes
 // the content out of the source file, of data kept in the delta, and of other
 // items. The same tree is written in two ways: as version 0, where items nest
-// in the byte stream, and as version 2, a pool of recipes that find each other
-// by length and digest.
+// in the byte stream, and as version 1 or 2, which differ in that number: a pool
+// of recipes that find each other by length and digest.
 package pamz
 
 import (
@@ -26,8 +26,8 @@ import (
 // Order is the byte order of a delta's integers.
 type Order uint8
 
-// Version 0 is little endian for the device library up to 2.0 and big endian
-// from 2.1 on, with nothing in the file to tell them apart but the integers
+// Versions 0 and 1 are little endian for the device library up to 2.0 and big
+// endian from 2.1 on, with nothing in the file to tell them apart but the integers
 // themselves; version 2 is always big endian.
 const (
 	LittleEndian Order = iota
@@ -42,10 +42,22 @@ func (o Order) String() string {
 	return "little endian"
 }
 
+// Form is what libraries tell deltas apart by.
+type Form struct {
+	Version int   // 0, 1 or 2
+	Order   Order // of versions 0 and 1; version 2 is BigEndian
+}
+
+// String returns such as "version 0, little endian".
+func (f Form) String() string { return fmt.Sprintf("version %d, %v", f.Version, f.Order) }
+
+// Pooled reports whether a delta of the form is a pool of recipes, which versions 1 and 2 are, and no
+// tree.
+func (f Form) Pooled() bool { return f.Version != 0 }
+
 // Diff is a delta.
 type Diff struct {
-	Version int   // 0 or 2
-	Order   Order // of version 0; version 2 is BigEndian
+	Form
 
 	TargetLength int64 // bytes
 	TargetSHA256 digest.SHA256
@@ -143,7 +155,7 @@ const (
 	OpAllZero           Op = 12 // length
 	OpGzDecompression   Op = 13 // item: one gzip member
 
-	// Version 2 only.
+	// Versions 1 and 2 only.
 	OpZlibCompression   Op = 14 // item, container, level: as zlib does it with memLevel 9
 	OpZlibDecompression Op = 15 // item, container
 )

@@ -11,12 +11,12 @@ import (
 	"swudelta/internal/errnum"
 )
 
-// Version 2 has no tree. It lists recipes for results, and a result or an
+// Versions 1 and 2 have no tree. They list recipes for results, and a result or an
 // ingredient is nothing but a length and a digest: what has the same two is the
 // same thing. Decoding looks for a way to the target through that pool and
 // gives it as a graph of items; encoding does the reverse.
 
-// Numbers of version 2's recipes.
+// Numbers of the recipes of versions 1 and 2.
 const (
 	poolAllZeros = iota
 	poolChain
@@ -56,7 +56,7 @@ type poolRecipe struct {
 	missing int // mentions in items that cannot be made yet
 }
 
-// pool is what a file of version 2 and its nested archives hold.
+// pool is what a file of version 1 or 2 and its nested archives hold.
 type pool struct {
 	nodes   map[Key]*node
 	recipes []*poolRecipe
@@ -80,7 +80,7 @@ func (p *pool) have(k Key, r *Recipe) {
 	}
 }
 
-// pool reads version 2 from the target on.
+// pool reads version 1 or 2 from the target on.
 func (d *decoder) pool() error {
 	p := &pool{nodes: map[Key]*node{}}
 	target, source, err := d.archive(p, 0)
@@ -112,7 +112,7 @@ func (d *decoder) pool() error {
 	return nil
 }
 
-// archive reads one file of version 2, from its target on, into the pool.
+// archive reads one file of the two versions, from its target on, into the pool.
 func (d *decoder) archive(p *pool, depth int) (target, source Key, err error) {
 	if depth > MaxNested {
 		return target, source, d.errorf(errnum.Other, "archives nested more than %d deep", MaxNested)
@@ -217,8 +217,8 @@ func (d *decoder) nestedArchive(p *pool, depth int) error {
 	if err != nil {
 		return err
 	}
-	if string(head[:]) != magic || version != 2 {
-		return d.errorf(errnum.Version, "nested archive is no version 2 file")
+	if string(head[:]) != magic || version != uint64(d.diff.Version) {
+		return d.errorf(errnum.Version, "nested archive is no version %d file", d.diff.Version)
 	}
 	account.Archives += d.pos - start
 	if _, _, err := d.archive(p, depth); err != nil {
@@ -399,7 +399,7 @@ func (r *poolRecipe) check() error {
 		}
 		return nil
 	case poolZstdCompression:
-		return errnum.Errorf(errnum.NoZstdCompression, "zstd_compression does not exist in version 2")
+		return errnum.Errorf(errnum.NoZstdCompression, "zstd_compression does not exist in versions 1 and 2")
 	case poolZstdDecompression:
 		return shape(name, len(r.numbers) == 0, len(r.items) == 1 || len(r.items) == 2)
 	}
@@ -509,7 +509,7 @@ type flattener struct {
 	sizes   [2]int64
 }
 
-// pool writes d as version 2.
+// pool writes d as version 1 or 2.
 func (e *encoder) pool(d *Diff) {
 	f := &flattener{
 		results: map[Key]*result{}, needed: map[Key]bool{}, have: map[Key]bool{},
@@ -549,7 +549,7 @@ func (e *encoder) pool(d *Diff) {
 		}
 	}
 	e.bytes([]byte(magic))
-	e.u64(2)
+	e.u64(uint64(d.Version))
 	e.def(target)
 	e.def(f.source)
 	e.u32(uint32(len(poolNames)))
@@ -618,7 +618,7 @@ func (f *flattener) add(k Key, r *Recipe, depth int, e *encoder) {
 		case p.Item == nil:
 			numbers = append(numbers, p.Number)
 		case p.Item.Length > 0 && !p.Item.Stated():
-			e.fail("an item of %d bytes without digest: version 2 finds content by it", p.Item.Length)
+			e.fail("an item of %d bytes without digest: versions 1 and 2 find content by it", p.Item.Length)
 		case p.Item.Length > 0:
 			list = append(list, p.Item)
 			res.items = append(res.items, p.Item.Key())
@@ -656,7 +656,7 @@ func (f *flattener) add(k Key, r *Recipe, depth int, e *encoder) {
 	case OpCopy:
 		res.items = []Key{k} // made where it first occurs
 	default:
-		e.fail("%v does not exist in version 2", r.Op)
+		e.fail("%v does not exist in versions 1 and 2", r.Op)
 		return
 	}
 	f.needed[k] = true

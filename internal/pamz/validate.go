@@ -116,8 +116,8 @@ func (d *Diff) CheckItem(it *Item, sourceLength int64) error {
 // that needs the item. Items of length zero, which nobody ever produces, are left
 // out with what is beneath them.
 func (d *Diff) Walk(f func(index int, it *Item) error) error {
-	var seen map[*Item]bool // only version 2 shares items
-	if d.Version == 2 {
+	var seen map[*Item]bool // only pools share items
+	if d.Pooled() {
 		seen = map[*Item]bool{}
 	}
 	var visit func(index int, it *Item, depth int) error

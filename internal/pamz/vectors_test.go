@@ -48,24 +48,30 @@ func TestVectors(t *testing.T) {
 					c.Recipe = pamz.Remainder(want[c.Offset:][:c.Length])
 				}
 			}
-			forms := []pamz.Diff{*d, *d}
-			forms[1].Version = 2
+			forms := []pamz.Diff{*d, *d, *d, *d}
+			forms[1].Form = pamz.Form{Version: 1, Order: pamz.LittleEndian}
+			forms[2].Form = pamz.Form{Version: 1, Order: pamz.BigEndian}
+			forms[3].Form = pamz.Form{Version: 2, Order: pamz.BigEndian}
 			if d.Version == 0 {
 				other := *d
 				other.Order = 1 - d.Order
 				forms = append(forms, other)
 			}
 			for _, form := range forms {
-				if form.Version == 2 && (strings.HasPrefix(v.Name, "zstdcomp") || v.Name == "nested") || form.Order != d.Order && v.Name == "nested" {
+				if form.Pooled() && (strings.HasPrefix(v.Name, "zstdcomp") || v.Name == "nested") || form.Order != d.Order && v.Name == "nested" {
 					continue
 				}
 				var file bytes.Buffer
 				if err := pamz.Encode(&file, &form); err != nil {
 					t.Fatal(err)
 				}
-				got, err := applyBytes(pamztest.Decode(t, file.Bytes()), source, opts)
+				again := pamztest.Decode(t, file.Bytes())
+				if again.Form != form.Form {
+					t.Fatalf("got %v, want %v", again.Form, form.Form)
+				}
+				got, err := applyBytes(again, source, opts)
 				if err != nil || !bytes.Equal(got, want) {
-					t.Fatalf("version %d, %v: %v", form.Version, form.Order, err)
+					t.Fatalf("%v: %v", form.Form, err)
 				}
 			}
 		})

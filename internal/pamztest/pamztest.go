@@ -209,7 +209,7 @@ func (b *Builder) Diff(version int, order pamz.Order, chunks ...*pamz.Item) (*pa
 		}
 	}
 	d := &pamz.Diff{
-		Version: version, Order: order, Chunks: chunks,
+		Form: pamz.Form{Version: version, Order: order}, Chunks: chunks,
 		TargetLength: int64(len(target)), TargetSHA256: digest.Sum(target),
 		SourceLength: int64(len(b.Source)), SourceSHA256: digest.Sum(b.Source),
 	}
@@ -234,7 +234,7 @@ func (b *Builder) Nested(order pamz.Order, source *pamz.Item, chunks func(*Build
 }
 
 // Any makes an item of at least one byte, at most depth levels of recipes deep.
-// Nested deltas exist in version 0 only, zlib recipes in version 2.
+// Nested deltas exist in version 0 only, zlib recipes in versions 1 and 2.
 func (b *Builder) Any(version int, order pamz.Order, depth int) *pamz.Item {
 	n := 1 + b.rand.Intn(3000)
 	ops := 4
@@ -276,7 +276,7 @@ func (b *Builder) Any(version int, order pamz.Order, depth int) *pamz.Item {
 		old := sub()
 		return b.ZstdDelta(append(b.Text(50), b.Content[old]...), old)
 	case 10:
-		if version == 2 {
+		if version > 0 {
 			return b.Inflate(b.Text(n), int64(b.rand.Intn(3)))
 		}
 		if order == pamz.BigEndian || b.Zstd == nil {
@@ -284,7 +284,7 @@ func (b *Builder) Any(version int, order pamz.Order, depth int) *pamz.Item {
 		}
 		return b.Compress(sub(), 1+int64(b.rand.Intn(5)))
 	case 11:
-		if version == 2 {
+		if version > 0 {
 			return b.Deflate(sub(), int64(b.rand.Intn(3)), int64(b.rand.Intn(11)-1))
 		}
 		return b.Nested(order, sub(), func(inner *Builder) []*pamz.Item {

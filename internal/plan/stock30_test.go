@@ -13,11 +13,11 @@ import (
 	"swudelta/internal/tooltest"
 )
 
-// TestMake30 makes deltas for profile 3.0, whose devices verify nothing: what they make
-// must be right, and little. SWUDELTA_APPLYDIFF_30 names the stock library's applydiff
-// (SOURCE DELTA TARGET).
+// TestMake30 makes deltas for profiles 3.0 and 2.1, whose devices verify nothing: what they
+// make must be right, and little. SWUDELTA_APPLYDIFF_30 and _21 name the applydiff (SOURCE
+// DELTA TARGET) of the stock libraries.
 func TestMake30(t *testing.T) {
-	o := optionsFor(t, "3.0")
+	o, o21 := optionsFor(t, "3.0"), optionsFor(t, "2.1")
 	small := o
 	small.DeviceMemory = 20 << 20
 	old := random(1, 2<<20)
@@ -68,6 +68,19 @@ func TestMake30(t *testing.T) {
 			}
 			if program := os.Getenv("SWUDELTA_APPLYDIFF_30"); program != "" {
 				tooltest.StockApplies(t, program, c.source, r.Delta, c.target)
+			}
+			o21.DeviceMemory = c.o.DeviceMemory
+			r21, err := Make(input(c.source), input(c.target), o21)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := bytes.Clone(r.Delta)
+			want[11] = 1 // the version number
+			if !bytes.Equal(r21.Delta, want) {
+				t.Error("for 2.1 more than the version number differs")
+			}
+			if program := os.Getenv("SWUDELTA_APPLYDIFF_21"); program != "" {
+				tooltest.StockApplies(t, program, c.source, r21.Delta, c.target)
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func PAMZ(d *pamz.Diff, size int64) (*Report, error) {
 		pools: map[place]*pool{}, levels: map[place]*level{}, patches: map[place]*patch{},
 	}
 	top := &level{diff: d, scale: 1, table: &pool{bytes: float64(d.Account.Table)}}
-	if d.Version == 2 {
+	if d.Pooled() {
 		top.table.bytes += float64(d.Account.Archives)
 	}
 	if err := checkRecipes(d, d.SourceLength); err != nil {
@@ -131,7 +131,7 @@ func (t *pamzTracer) members(top *level) error {
 		}
 	}
 	const most = 64 // of members: more are chunks of one image
-	single := top.diff.Version != 2 && large <= most
+	single := !top.diff.Pooled() && large <= most
 	at := int64(0)
 	for i := 0; i < len(chunks); {
 		c := chunks[i]

@@ -313,7 +313,7 @@ func TestExponential(t *testing.T) {
 		n := 2 * it.Length
 		it = pamz.NewItem(n, digest.Sum(fmt.Append(nil, n)), &pamz.Recipe{Op: pamz.OpConcatenation, Params: []pamz.Param{{Item: it}, {Item: it}}})
 	}
-	d := &pamz.Diff{Version: 2, Order: pamz.BigEndian, TargetLength: it.Length, SourceLength: 10, Chunks: []*pamz.Item{it}}
+	d := &pamz.Diff{Form: pamz.Form{Version: 2, Order: pamz.BigEndian}, TargetLength: it.Length, SourceLength: 10, Chunks: []*pamz.Item{it}}
 	if _, err := PAMZ(d, 1000); err == nil || !strings.Contains(err.Error(), "pieces") {
 		t.Errorf("got %v", err)
 	}
@@ -420,7 +420,7 @@ func TestBounds(t *testing.T) {
 		{"nested", "more content", pamz.Recipe{Op: pamz.OpNested, Params: []pamz.Param{{Item: opened}, {Item: source}}}},
 	} {
 		it := pamz.NewItem(large, digest.Sum([]byte(c.name)), &c.recipe)
-		d := &pamz.Diff{Version: 0, Order: pamz.LittleEndian, TargetLength: large, SourceLength: 10, Chunks: []*pamz.Item{it}}
+		d := &pamz.Diff{TargetLength: large, SourceLength: 10, Chunks: []*pamz.Item{it}}
 		if _, err := PAMZ(d, 1000); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", c.name, err)
 		}

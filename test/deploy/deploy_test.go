@@ -51,10 +51,31 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// library stands for a stock library of generation 3.0, as adu-probe gets to know it: it
+// reads what has a zero or a two as the last byte of its big endian version.
+const library = `#include <stdio.h>
+void *adu_diff_apply_create_session(void) { static int session; return &session; }
+void adu_diff_apply_close_session(void *session) { (void)session; }
+int adu_diff_apply(void *session, const char *source, const char *diff, const char *target)
+{
+	unsigned char b[20] = {0};
+	FILE *f = fopen(diff, "rb");
+	(void)session, (void)source;
+	fread(b, 1, 20, f);
+	fclose(f);
+	if (!(b[4] == 0 && (b[11] == 0 && b[19] == 18 || b[11] == 2)))
+		return 1;
+	f = fopen(target, "wb");
+	fputs("hello brave world\n", f);
+	fclose(f);
+	return 0;
+}
+`
+
 // makeUpdates writes into updates what all tests start from.
 func makeUpdates(t *testing.T) {
 	t.Helper()
-	tooltest.Need(t, "swupdate", "openssl")
+	tooltest.Need(t, "swupdate", "openssl", "gcc")
 	if _, err := os.Stat(updates); err == nil {
 		return
 	}
@@ -99,6 +120,8 @@ func makeUpdates(t *testing.T) {
 	run("", tool("bsdelta"), "--device", "native", "-o", "1.0.native.diff", "1.0.swu", "3.0.swu")
 	run("", tool("bsdelta"), "--device", "3.0", "-o", "1.0.3.0.diff", "1.0.swu", "3.0.swu")
 	write(t, filepath.Join(updates, "install.sh"), []byte("#!/bin/sh\n"))
+	write(t, filepath.Join(tools, "library.c"), []byte(library))
+	run("", "gcc", "-shared", "-fPIC", "-o", filepath.Join(tools, "libadudiffapi.so"), filepath.Join(tools, "library.c"))
 	description := []string{"--provider", "Contoso.Devices", "--name", "Gateway", "--version", "3.0", "--compat", "manufacturer=Contoso,model=GW"}
 	manifest := func(name string, args ...string) {
 		write(t, filepath.Join(updates, name), run("", tool("adu-manifest"), append(description, args...)...))
@@ -280,6 +303,8 @@ func TestDeploy(t *testing.T) {
 		{"native delta", "both.json", "1.0", remove("1.0.diff", "3.0.swu"), nil, "delta", "00000000", "1.0 +3.0"},
 		{"native delta, stock library", "both.json", "1.0", remove("3.0.swu"), []string{"--device", "1.0"}, "delta", "00000000,90A07530", "1.0 +3.0"},
 		{"native delta, stock library of 3.0", "all.json", "1.0", remove("3.0.swu"), []string{"--device", "3.0"}, "delta", "00000000,90A07530,90A07533", "1.0 +3.0"},
+		{"native delta, stock library of 2.1", "all.json", "1.0", none, []string{"--device", "2.1"}, "full image", "00000000,90A07530,90A07533,90A07531", "1.0 +3.0"},
+		{"native delta, a stock library's file", "all.json", "1.0", remove("3.0.swu"), []string{"--device", filepath.Join(tools, "libadudiffapi.so")}, "delta", "00000000,90A07530,90A07533", "1.0 +3.0"},
 		{"delta for 3.0, stock library of 1.0", "all.json", "1.0", remove("1.0.diff", "1.0.native.diff"), []string{"--device", "1.0"}, "full image", "00000000,D0190194,D0190194,90A07531", "1.0 +3.0"},
 
 		// What swupdate refuses stays out of the cache.

@@ -197,7 +197,7 @@ func parsePAMZ(b []byte) error {
 	if _, err := d.Describe(apply.NewViewer()); err != nil {
 		return err
 	}
-	for _, check := range []func(*pamz.Diff) (device.Cost, []stocklib.Violation, error){stock.Check, stock30.Check} {
+	for _, check := range []func(*pamz.Diff) (device.Cost, []stocklib.Violation, error){stock.Check, stock30.Check(stock30.Form21), stock30.Check(stock30.Form30)} {
 		if _, _, err := check(d); err != nil {
 			return err
 		}

@@ -51,16 +51,8 @@ var All = []*Kind{
 			return stock.New(stock.Options{Zstd: r.Zstd, Workers: r.Workers, Scratch: r.Scratch}), nil
 		},
 	},
-	{
-		Name: "3.0", Form: codec.KindGzip, Check: stock30.Check,
-		New: func(r Resources) (device.Device, error) {
-			z, err := codec.OpenZlib("")
-			if err != nil {
-				return nil, err
-			}
-			return stock30.New(stock30.Config{Zstd: r.Zstd, Zlib: z, Scratch: r.Scratch}), nil
-		},
-	},
+	pooled("2.1", stock30.Form21),
+	pooled("3.0", stock30.Form30),
 	{
 		Name: "native",
 		New: func(r Resources) (device.Device, error) {
@@ -73,8 +65,22 @@ var All = []*Kind{
 	},
 }
 
+// pooled is a kind whose library reads pools of recipes.
+func pooled(name string, form pamz.Form) *Kind {
+	return &Kind{
+		Name: name, Form: codec.KindGzip, Check: stock30.Check(form),
+		New: func(r Resources) (device.Device, error) {
+			z, err := codec.OpenZlib("")
+			if err != nil {
+				return nil, err
+			}
+			return stock30.New(stock30.Config{Form: form, Zstd: r.Zstd, Zlib: z, Scratch: r.Scratch}), nil
+		},
+	}
+}
+
 // Help says what the names stand for.
-const Help = "1.0 and 3.0 are generations of the stock delta processor, native is our own library"
+const Help = "1.0, 2.1 and 3.0 are generations of the stock delta processor, native is our own library"
 
 // Parse returns the kind of that name.
 func Parse(name string) (*Kind, error) {
@@ -96,10 +102,20 @@ func Names(sep, last string) string {
 	return strings.Join(names[:n], sep) + last + names[n]
 }
 
-// ForPAMZ returns the kind whose stock library reads deltas such as d.
+// ForPAMZ returns the kind whose stock library reads deltas such as d: of version 0 that are
+// big endian, the latest.
 func ForPAMZ(d *pamz.Diff) *Kind {
-	if d.Order == pamz.BigEndian {
-		return All[1]
+	name := "3.0"
+	switch d.Form {
+	case pamz.Form{}:
+		name = "1.0"
+	case stock30.Form21:
+		name = "2.1"
 	}
-	return All[0]
+	for _, k := range All {
+		if k.Name == name {
+			return k
+		}
+	}
+	panic("devices: no kind " + name)
 }

@@ -19,7 +19,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "2.0", "1"} {
-		if _, err := Parse(name); err == nil || !strings.Contains(err.Error(), "1.0, 3.0 or native") {
+		if _, err := Parse(name); err == nil || !strings.Contains(err.Error(), "1.0, 2.1, 3.0 or native") {
 			t.Errorf("%q: got %v", name, err)
 		}
 	}
@@ -27,8 +27,9 @@ func TestParse(t *testing.T) {
 
 func TestForPAMZ(t *testing.T) {
 	for name, d := range map[string]*pamz.Diff{
-		"1.0": {Order: pamz.LittleEndian},
-		"3.0": {Order: pamz.BigEndian},
+		"1.0": {},
+		"2.1": {Form: pamz.Form{Version: 1, Order: pamz.BigEndian}},
+		"3.0": {Form: pamz.Form{Version: 2, Order: pamz.BigEndian}},
 	} {
 		if k := ForPAMZ(d); k.Name != name || k.Check == nil {
 			t.Errorf("%v: got %s, want %s", d.Order, k.Name, name)

@@ -13,8 +13,8 @@ import (
 )
 
 // TestStock gives what breaks no rule to the stock libraries, which must make the
-// right target of it. SWUDELTA_APPLYDIFF_10 and SWUDELTA_APPLYDIFF_30 name the
-// applydiff program (SOURCE DELTA TARGET) of the 1.0 and the 3.0 generation.
+// right target of it. SWUDELTA_APPLYDIFF_10, _21 and _30 name the applydiff program (SOURCE
+// DELTA TARGET) of the generations.
 func TestStock(t *testing.T) {
 	for _, c := range []struct {
 		kind    *Kind
@@ -22,9 +22,11 @@ func TestStock(t *testing.T) {
 		order   pamz.Order
 		env     string
 	}{
-		{All[0], 0, pamz.LittleEndian, "SWUDELTA_APPLYDIFF_10"},
-		{All[1], 0, pamz.BigEndian, "SWUDELTA_APPLYDIFF_30"},
-		{All[1], 2, pamz.BigEndian, "SWUDELTA_APPLYDIFF_30"},
+		{s10, 0, pamz.LittleEndian, "SWUDELTA_APPLYDIFF_10"},
+		{s21, 0, pamz.BigEndian, "SWUDELTA_APPLYDIFF_21"},
+		{s21, 1, pamz.BigEndian, "SWUDELTA_APPLYDIFF_21"},
+		{s30, 0, pamz.BigEndian, "SWUDELTA_APPLYDIFF_30"},
+		{s30, 2, pamz.BigEndian, "SWUDELTA_APPLYDIFF_30"},
 	} {
 		t.Run(fmt.Sprintf("%s version %d", c.kind.Name, c.version), func(t *testing.T) {
 			program := os.Getenv(c.env)
@@ -40,7 +42,7 @@ func TestStock(t *testing.T) {
 			for seed := int64(0); applied < 150; seed++ {
 				b := pamztest.NewBuilder(t, seed, pamztest.NewBuilder(t, seed+1000, nil).Text(100000))
 				b.Zlib = zl
-				b.Mute = c.kind == All[0]
+				b.Mute = c.kind == s10
 				if b.Zstd, err = open(); err != nil {
 					t.Fatal(err)
 				}

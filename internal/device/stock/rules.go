@@ -47,7 +47,7 @@ func (r *rules) Begin(c *stocklib.Checker, s *stocklib.Scope) {
 	}
 	r.readBack[s] = true
 	switch d := s.Diff; {
-	case d.Version != 0:
+	case d.Pooled():
 		c.Violate("version %d, want 0", d.Version)
 	case d.Order != pamz.LittleEndian:
 		c.Violate("%v, want little endian", d.Order)

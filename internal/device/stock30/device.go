@@ -21,15 +21,23 @@ import (
 	"swudelta/internal/pamz"
 )
 
+// The forms of deltas that the two generations read, beside version 0 in the same byte order.
+// What both do with them is the same (doc/format.md).
+var (
+	Form21 = pamz.Form{Version: 1, Order: pamz.BigEndian}
+	Form30 = pamz.Form{Version: 2, Order: pamz.BigEndian}
+)
+
 // Config is what a device needs.
 type Config struct {
+	Form pamz.Form   // of the deltas: Form21 or Form30
 	Zstd *codec.Zstd // compresses what the delta carries
 	Zlib *codec.Zlib // makes what the device makes
 	// Scratch returns an unnamed temporary file.
 	Scratch func() (*os.File, error)
 }
 
-// Device is a device with the stock library of generation 3.0. It implements
+// Device is a device with the stock library of generation 2.1 or 3.0. It implements
 // device.Device.
 type Device struct{ Config }
 
@@ -50,11 +58,11 @@ func (d *Device) Reach() int64 { return math.MaxInt64 }
 // Limits returns the limits of matching, which are taken over from generation 1.0.
 func (d *Device) Limits(memory int64) match.Limits { return stocklib.Limits(memory) }
 
-// Write returns the delta as a PAMZ file of version 2.
+// Write returns the delta as a PAMZ file of the form that the device reads.
 func (d *Device) Write(delta *device.Delta) ([]byte, error) {
 	diff := func(length int64, sum digest.SHA256, chunks ...*pamz.Item) *pamz.Diff {
 		return &pamz.Diff{
-			Version: 2, Order: pamz.BigEndian, TargetLength: length, TargetSHA256: sum,
+			Form: d.Form, TargetLength: length, TargetSHA256: sum,
 			SourceLength: delta.Source.Size, SourceSHA256: delta.SourceSHA256, Chunks: chunks,
 		}
 	}
@@ -144,7 +152,7 @@ func ranges(list []match.Range) []Range {
 // Try holds a delta against the rules of the library, and applies it. The library itself
 // verifies nothing.
 func (d *Device) Try(delta []byte, source content.Input, sourceSum *digest.Writer, report func(int64)) (device.Cost, error) {
-	return stocklib.Try(delta, Check, source, apply.Options{
+	return stocklib.Try(delta, Check(d.Form), source, apply.Options{
 		Zstd:      func() (*codec.Zstd, error) { return d.Zstd, nil },
 		Zlib:      func() (*codec.Zlib, error) { return d.Zlib, nil },
 		Scratch:   d.Scratch,

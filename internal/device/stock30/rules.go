@@ -9,18 +9,22 @@ import (
 	"swudelta/internal/pamz"
 )
 
-// Check holds d against the rules of the library (doc/format.md), and predicts what
-// applying it costs on a device. The error is about reading the delta.
-func Check(d *pamz.Diff) (device.Cost, []stocklib.Violation, error) {
-	c, err := stocklib.Check(d, &rules{map[*stocklib.Scope]map[pamz.Key]bool{}, map[int64]string{}})
-	if err != nil {
-		return device.Cost{}, nil, err
+// Check returns what holds a delta against the rules of the library that reads the form
+// (doc/format.md), and predicts what applying it costs on a device. The error is about
+// reading the delta.
+func Check(form pamz.Form) func(*pamz.Diff) (device.Cost, []stocklib.Violation, error) {
+	return func(d *pamz.Diff) (device.Cost, []stocklib.Violation, error) {
+		c, err := stocklib.Check(d, &rules{form, map[*stocklib.Scope]map[pamz.Key]bool{}, map[int64]string{}})
+		if err != nil {
+			return device.Cost{}, nil, err
+		}
+		return cost(c, d), c.Violations, nil
 	}
-	return cost(c, d), c.Violations, nil
 }
 
-// rules implements stocklib.Rules, for both versions that the library reads.
+// rules implements stocklib.Rules, for both versions that a library reads.
 type rules struct {
+	form     pamz.Form
 	chunks   map[*stocklib.Scope]map[pamz.Key]bool // what a version 0 delta can copy: chunks that have another recipe
 	sections map[int64]string                      // the first section of each length, in version 0
 }
@@ -29,12 +33,14 @@ type rules struct {
 func (r *rules) Begin(c *stocklib.Checker, s *stocklib.Scope) {
 	d := s.Diff
 	switch {
-	case s.Source == nil && d.Order != pamz.BigEndian:
-		c.Violate("%v, want big endian", d.Order)
+	case s.Source == nil && d.Order != r.form.Order:
+		c.Violate("%v, want %v", d.Order, r.form.Order)
+	case s.Source == nil && d.Pooled() && d.Version != r.form.Version:
+		c.Violate("version %d, want %d or 0", d.Version, r.form.Version)
 	case s.Source != nil && s.Source.Stated() && d.SourceSHA256 == digest.SHA256{}:
 		c.Violate("the nested delta does not say what its source is")
 	}
-	if d.Version != 0 {
+	if d.Pooled() {
 		return
 	}
 	chunks := map[pamz.Key]bool{}
@@ -49,7 +55,7 @@ func (r *rules) Begin(c *stocklib.Checker, s *stocklib.Scope) {
 // End checks the sections of the delta.
 func (r *rules) End(c *stocklib.Checker, s *stocklib.Scope) {
 	d := s.Diff
-	if d.Version != 0 {
+	if d.Pooled() {
 		return
 	}
 	filled := 0
@@ -101,7 +107,7 @@ func (r *rules) Item(c *stocklib.Checker, it *pamz.Item, p stocklib.Place) {
 	if op == pamz.OpZstdCompression {
 		c.Violate("the library refuses it")
 	}
-	if p.Scope.Diff.Version == 0 {
+	if !p.Scope.Diff.Pooled() {
 		r.item0(c, it, p)
 	}
 	if !it.Stated() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Package stock30 writes down, for a device with the stock library of generation
-// 3.0, how an image is made out of the source. The result is a tree of recipes for
-// a delta of version 2 (package pamz):
+// Package stock30 writes down, for a device with the stock library of generation 2.1 or
+// 3.0, how an image is made out of the source. The two read the same under another version
+// number. The result is a tree of recipes for a delta of version 1 or 2 (package pamz):
 //
 //	image  = chain(entries)
 //	entry  = zeros | slice of the old side | slice of the fresh bytes | slice of a pack
@@ -114,7 +114,7 @@ func Member(image *pamz.Item, kind codec.Kind, length int64, sum digest.SHA256) 
 	case codec.KindGzip:
 		return pamz.NewItem(length, sum, pamz.ZlibCompression(image, pamz.ContainerGzip, level)), nil
 	}
-	return nil, fmt.Errorf("a device of generation 3.0 cannot make %v", kind)
+	return nil, fmt.Errorf("a device of generations 2.1 and 3.0 cannot make %v", kind)
 }
 
 // level is at which zlib makes canonical gzip (codec.Zlib.NewCanonicalWriter).
@@ -200,7 +200,7 @@ func (w *Writer) chain(list []*pamz.Item, length int64, sum digest.SHA256) *pamz
 	return w.item(length, sum, flat(list))
 }
 
-// flat is a concatenation of any number of items: in version 2 there is no limit.
+// flat is a concatenation of any number of items: in versions 1 and 2 there is no limit.
 func flat(list []*pamz.Item) *pamz.Recipe {
 	r := &pamz.Recipe{Op: pamz.OpConcatenation, Params: make([]pamz.Param, len(list))}
 	for i, it := range list {
@@ -223,7 +223,7 @@ func (s *image) openSide() error {
 			case codec.KindZstd:
 				recipe = pamz.ZstdDecompression(stored)
 			default:
-				return fmt.Errorf("a device of generation 3.0 cannot undo %v", p.Kind)
+				return fmt.Errorf("a device of generations 2.1 and 3.0 cannot undo %v", p.Kind)
 			}
 		}
 		// Where all of it was made before, it is taken from there.

@@ -133,7 +133,7 @@ func newImage(t testing.TB, r *rand.Rand, old *Side, text func(int) []byte) *Ima
 // encode makes the delta, and what its target is.
 func (u *update) encode(t testing.TB, z *codec.Zstd, zl *codec.Zlib) (delta, target []byte) {
 	w := NewWriter(Options{Zstd: z, Level: 3, Window: 20})
-	d := &pamz.Diff{Version: 2, Order: pamz.BigEndian, SourceLength: int64(len(u.source)), SourceSHA256: digest.Sum(u.source)}
+	d := &pamz.Diff{Form: pamz.Form{Version: 2, Order: pamz.BigEndian}, SourceLength: int64(len(u.source)), SourceSHA256: digest.Sum(u.source)}
 	for i, im := range u.images {
 		image, err := w.Image(im)
 		if err != nil {
@@ -190,7 +190,7 @@ func TestWriter(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if _, violations, err := Check(d); err != nil || len(violations) > 0 {
+		if _, violations, err := Check(Form30)(d); err != nil || len(violations) > 0 {
 			t.Fatalf("seed %d: %v %v", seed, err, violations)
 		}
 		var got bytes.Buffer

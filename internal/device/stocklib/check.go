@@ -72,7 +72,7 @@ type Scope struct {
 // reading the delta, not about its content.
 func Check(d *pamz.Diff, rules Rules) (*Checker, error) {
 	c := &Checker{View: apply.NewViewer(), Opened: map[*pamz.Item]*pamz.Diff{}, rules: rules}
-	if d.Version == 2 {
+	if d.Pooled() {
 		c.seen = map[*pamz.Item]bool{}
 	}
 	c.scope(&Scope{Level: apply.Level{Diff: d}})

@@ -179,8 +179,9 @@ python () {
             raise bb.parse.SkipRecipe("%s is not set" % name)
     if not swu_delta_kinds(d):
         raise bb.parse.SkipRecipe("SWU_DELTA_DEVICE is empty")
-    if len(swu_delta_stock_kinds(d)) > 1 and d.getVar("SWU_DELTA_RECOMPRESS") != "none":
-        raise bb.parse.SkipRecipe("SWU_DELTA_DEVICE: %s compress images in different ways, and an update has one target: set SWU_DELTA_RECOMPRESS to none, or make two updates" % " and ".join(swu_delta_stock_kinds(d)))
+    stock = swu_delta_stock_kinds(d)
+    if "1.0" in stock and len(stock) > 1 and d.getVar("SWU_DELTA_RECOMPRESS") != "none":
+        raise bb.parse.SkipRecipe("SWU_DELTA_DEVICE: %s compress images in different ways, and an update has one target: set SWU_DELTA_RECOMPRESS to none, or make two updates" % " and ".join(stock))
 }
 
 # ---------------------------------------------------------------------- tasks ---
