@@ -83,8 +83,9 @@ A delta is applied by what this project's libadudiffapi.so is made of. With --de
 a stock generation, a delta that its library does not read is refused first, as it does
 it: a native delta with 90A07530 (30000), one for another generation with 90A07531 or
 90A07533. --device also takes the path of a libadudiffapi.so, which is asked for its
-generation as adu-probe does it. PROGRAM of --processor is called with SOURCE, DELTA and TARGET in place of all that. An error has component 0A
-and the number of the delta processor, as in 90A07539 for 30009.`,
+generation as adu-probe does it. PROGRAM of --processor is called with SOURCE, DELTA and
+TARGET in place of all that. An error has component 0A and the number of the delta
+processor, as in 90A07539 for 30009.`,
 	Example: `
 # adu-deploy --files upload upload/Contoso.Gateway.2.0.0.importmanifest.json -- \
     -k /adukey/cert.pem -e stable,copy2 -H board:1.0

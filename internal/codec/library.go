@@ -109,6 +109,23 @@ func libraryFile(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
+// packageFolder is where the Debian packages have their libzstd.
+const packageFolder = "/usr/lib/swudelta"
+
+// libraryFolders are where libraries of this project's lie, as NAME.so.VERSION: the
+// package's folder, that of an archive that was unpacked anywhere, and the user's cache,
+// where scripts/get-libzstd and get-libz leave them.
+func libraryFolders() []string {
+	dirs := []string{packageFolder}
+	if program, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Join(filepath.Dir(program), "..", "lib", "swudelta"))
+	}
+	if cache, err := os.UserCacheDir(); err == nil { // HOME or XDG_CACHE_HOME is set
+		dirs = append(dirs, filepath.Join(cache, "swudelta"))
+	}
+	return dirs
+}
+
 // errMemory is what C's allocators mean by a null pointer.
 var errMemory = errors.New("out of memory")
 

@@ -5,6 +5,8 @@ package codec
 import (
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -78,6 +80,15 @@ func TestLibraryBytes(t *testing.T) {
 			t.Errorf("liblz4 %s: got %s, want %s", l.Version(), got, want)
 		}
 	}
+	for _, z := range zlibsHere(t) {
+		var all bytes.Buffer
+		for level := range 10 {
+			all.WriteString(digest(func(w io.Writer) (io.WriteCloser, error) { return z.NewWriter(w, ContainerGzip, level) }))
+		}
+		if got, want := sum(all.Bytes()), "989de7b73d014d11"; got != want {
+			t.Errorf("zlib %s, %s: got %s, want %s", z.Version(), z.Path(), got, want)
+		}
+	}
 	if l, err := OpenLZMA(""); err == nil && between(l.Version(), "5.2.5", "5.8.3") {
 		var all bytes.Buffer
 		for _, s := range lzmaSearches {
@@ -88,4 +99,22 @@ func TestLibraryBytes(t *testing.T) {
 			t.Errorf("liblzma %s: got %s, want %s", l.Version(), got, want)
 		}
 	}
+}
+
+// zlibsHere are the system's zlib and those that scripts/get-libz has built.
+func zlibsHere(t *testing.T) (list []*Zlib) {
+	files := []string{""}
+	if cache, err := os.UserCacheDir(); err == nil {
+		more, _ := filepath.Glob(filepath.Join(cache, "swudelta", "libz.so.?.?.*"))
+		files = append(files, more...)
+	}
+	for _, file := range files {
+		z, err := OpenZlib(file)
+		if err != nil {
+			t.Log(err)
+		} else if between(z.Version(), "1.2.11", "1.3.2") {
+			list = append(list, z)
+		}
+	}
+	return list
 }

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"unsafe"
 )
 
@@ -75,18 +79,34 @@ var (
 	errZlibVariant = errors.New("not the original zlib, and others write other bytes")
 )
 
-// OpenZlib loads zlib: file, or if that is empty the system's libz.so.1. Where
-// there is none the error is a *LibraryError; so it is for a library that says
-// in its version that it is not the original (zlib-ng, for one), since it writes
-// other bytes.
+// OpenZlib loads zlib: file, or if that is empty the system's libz.so.1, or if that is not
+// the original, which says so in its version (zlib-ng, for one) and writes other bytes, what
+// libraryFolders have as libz.so.VERSION. The original writes the same bytes from 1.2.11 to
+// 1.3.2 (doc/engine.md). Where there is none the error is a *LibraryError.
 func OpenZlib(file string) (*Zlib, error) {
-	path := "libz.so.1"
 	if file != "" {
-		var err error
-		if path, err = libraryFile(file); err != nil {
+		path, err := libraryFile(file)
+		if err != nil {
 			return nil, err
 		}
+		return loadZlib(path)
 	}
+	z, err := loadZlib("libz.so.1")
+	if err == nil {
+		return z, nil
+	}
+	for _, dir := range libraryFolders() {
+		entries, _ := os.ReadDir(dir) // most are not there
+		for _, e := range slices.Backward(entries) {
+			if version, ok := strings.CutPrefix(e.Name(), "libz.so."); ok && zlibPattern.MatchString(version) {
+				return loadZlib(filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	return nil, err
+}
+
+func loadZlib(path string) (*Zlib, error) {
 	return zlibs.get(path, func() (*Zlib, error) {
 		z := &Zlib{path: path}
 		err := load(path,
@@ -101,7 +121,7 @@ func OpenZlib(file string) (*Zlib, error) {
 			}
 		}
 		if err != nil {
-			return nil, &LibraryError{err, "install zlib (Debian: zlib1g)"}
+			return nil, &LibraryError{err, "install zlib (Debian: zlib1g), or build it with: scripts/get-libz 1.3.1"}
 		}
 		return z, nil
 	})

@@ -118,7 +118,7 @@ func OpenZstd(o ZstdOptions) (*Zstd, error) {
 	// Versions of a class differ at other levels than that of images, so that the very
 	// one closes more members.
 	for _, versions := range [][]string{{version}, classOf(version)} {
-		for _, dir := range zstdFolders() {
+		for _, dir := range libraryFolders() {
 			if found, err := openZstdIn(dir, versions); found != nil || err != nil {
 				return found, err
 			}
@@ -146,20 +146,6 @@ func openZstdFile(file, version string) (*Zstd, error) {
 		return nil, libzstdMissing(version, fmt.Errorf("%s is libzstd %s, which does not have the bytes of the device's %s", file, z.version, version))
 	}
 	return z, err
-}
-
-// packageFolder is where the Debian packages have their libzstd.
-const packageFolder = "/usr/lib/swudelta"
-
-func zstdFolders() []string {
-	dirs := []string{packageFolder}
-	if program, err := os.Executable(); err == nil { // an archive unpacked anywhere
-		dirs = append(dirs, filepath.Join(filepath.Dir(program), "..", "lib", "swudelta"))
-	}
-	if cache, err := os.UserCacheDir(); err == nil { // HOME or XDG_CACHE_HOME is set
-		dirs = append(dirs, filepath.Join(cache, "swudelta"))
-	}
-	return dirs
 }
 
 // openZstdIn returns the first of these versions that dir has, nil and no error if it has none.

@@ -171,7 +171,7 @@ func TestScriptFlags(t *testing.T) {
 		cmd.Run()
 		return out.String(), messages.String(), cmd.ProcessState.ExitCode()
 	}
-	operand := map[string]string{"DiffGenTool": "a", "get-libzstd": "1.5.0", "swu-recompress": "a.swu"}
+	operand := map[string]string{"DiffGenTool": "a", "get-libz": "1.3.1", "get-libzstd": "1.5.0", "swu-recompress": "a.swu"}
 	all, err := os.ReadDir(filepath.Join(root, "scripts"))
 	if err != nil {
 		t.Fatal(err)

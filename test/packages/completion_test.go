@@ -33,6 +33,7 @@ var typed = []struct{ line, want string }{
 	{"DiffGenTool --recompress no\t", "DiffGenTool --recompress none"},
 	{"swu-recompress --device 3\t", "swu-recompress --device 3.0"},
 	{"get-libzstd 1.4\t", "get-libzstd 1.4.8"},
+	{"get-libz 1.2\t", "get-libz 1.2.11"},
 }
 
 // TestCompletion types into each shell, on a terminal, and has stand-ins of the

@@ -310,6 +310,7 @@ func TestFolders(t *testing.T) {
 		{[]string{"build-libadudiffapi", "-o", "/proc/library"}, "/proc/library: nothing can be written to the folder /proc"},
 		{[]string{"build-libadudiffapi", "-o", "/"}, "/: it is a folder, and a file is to be written"},
 		{[]string{"build-packages", "-o", "/proc/packages", "amd64"}, "/proc/packages: the folder cannot be made"},
+		{[]string{"get-libz", "1.3.1"}, "nothing can be written to the folder /proc/cache/swudelta"},
 		{[]string{"get-libzstd", "1.5.7"}, "nothing can be written to the folder /proc/cache/swudelta"},
 	} {
 		cmd := exec.Command(filepath.Join(tooltest.Root(), "scripts", c.argv[0]), c.argv[1:]...)
