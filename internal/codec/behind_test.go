@@ -22,7 +22,7 @@ func TestCompressBehind(t *testing.T) {
 	src := append(bytes.Clone(prefix[1000:5000]), "something new"...)
 	src = append(src, prefix[100000:300000]...)
 	const log = 20
-	blocks, err := z.CompressBehind(prefix, src, 22, log)
+	blocks, err := z.CompressBehind(prefix, src, 22, log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,6 @@ type Zstd struct {
 	setParameter    func(cctx unsafe.Pointer, param, value int32) uintptr
 	setPledgedSize  func(cctx unsafe.Pointer, size uint64) uintptr
 	compressStream2 func(cctx, out, in unsafe.Pointer, op int32) uintptr
-	compress2       func(cctx, dst unsafe.Pointer, dstSize uintptr, src unsafe.Pointer, srcSize uintptr) uintptr
 	compressBound   func(uintptr) uintptr
 	refPrefix       func(cctx, prefix unsafe.Pointer, size uintptr) uintptr
 	isError         func(uintptr) uint32
@@ -79,8 +78,8 @@ type Zstd struct {
 	versionString   func() string
 }
 
-// Parameters of ZSTD_CCtx_setParameter and directives of ZSTD_compressStream2,
-// from libzstd's stable interface (zstd.h of 1.4.0 and later).
+// Parameters of ZSTD_CCtx_setParameter and directives of ZSTD_compressStream2 (zstd.h of 1.4.8
+// and later).
 const (
 	zstdLevel       = 100
 	zstdWindowLog   = 101
@@ -89,6 +88,7 @@ const (
 	zstdContentSize = 200
 	zstdStrategy    = 107
 	zstdWorkers     = 400
+	zstdStableInput = 1006 // ZSTD_c_stableInBuffer, in zstd.h among what is experimental
 
 	zstdContinue = 0
 	zstdEnd      = 2
@@ -183,7 +183,6 @@ func loadZstd(path string) (*Zstd, error) {
 			symbol{"ZSTD_CCtx_setParameter", &z.setParameter},
 			symbol{"ZSTD_CCtx_setPledgedSrcSize", &z.setPledgedSize},
 			symbol{"ZSTD_compressStream2", &z.compressStream2},
-			symbol{"ZSTD_compress2", &z.compress2},
 			symbol{"ZSTD_compressBound", &z.compressBound},
 			symbol{"ZSTD_CCtx_refPrefix", &z.refPrefix},
 			symbol{"ZSTD_isError", &z.isError},
@@ -285,22 +284,30 @@ const (
 // that covers src, at most MaxWindow. Level 22 is libzstd's highest; it takes
 // two runs, of which the smaller frame is kept, and up to 30 times len(src) of
 // memory, at most 0.8 GB. All is done in the caller's thread, and the frame
-// depends on nothing but the arguments and the library's version.
-func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
+// depends on nothing but the arguments and the library's version. report, if it is not nil, is
+// called with each number of bytes of src that were dealt with.
+func (z *Zstd) Compress(src []byte, level, windowLog int, report func(n int64)) ([]byte, error) {
 	if windowLog == 0 {
 		windowLog = min(max(bits.Len(uint(max(len(src), 1)-1)), 10), 27)
 	}
 	params := []zstdParam{{zstdLevel, int32(level)}, {zstdWindowLog, int32(windowLog)}}
 	if level < 22 {
-		return z.compress(src, params...)
+		return z.compressWith(nil, src, report, params...)
+	}
+	told := int64(0) // by both runs, each of which is half of the work
+	half := func(n int64) {
+		told += n
+		if report != nil {
+			report(told/2 - (told-n)/2)
+		}
 	}
 	// The second strategy has the first one's parse, but primes its statistics
 	// by a trial run over the first block, which does not always help.
-	best, err := z.compress(src, append(params, zstdParam{zstdStrategy, zstdBtultra2})...)
+	best, err := z.compressWith(nil, src, half, append(params, zstdParam{zstdStrategy, zstdBtultra2})...)
 	if err != nil {
 		return nil, err
 	}
-	other, err := z.compress(src, append(params, zstdParam{zstdStrategy, zstdBtultra})...)
+	other, err := z.compressWith(nil, src, half, append(params, zstdParam{zstdStrategy, zstdBtultra})...)
 	if err != nil {
 		return nil, err
 	}
@@ -312,9 +319,9 @@ func (z *Zstd) Compress(src []byte, level, windowLog int) ([]byte, error) {
 
 // CompressPrefixed returns src as a zstd frame of that level for decoders that are given
 // prefix as a raw dictionary (zstd --patch-from). The window must cover prefix and
-// src. Memory is as for CompressBehind.
-func (z *Zstd) CompressPrefixed(prefix, src []byte, level, windowLog int) ([]byte, error) {
-	return z.compressWith(prefix, src, prefixParams(level, windowLog)...)
+// src. Memory is as for CompressBehind, and report as for Compress.
+func (z *Zstd) CompressPrefixed(prefix, src []byte, level, windowLog int, report func(n int64)) ([]byte, error) {
+	return z.compressWith(prefix, src, report, prefixParams(level, windowLog)...)
 }
 
 // CompressBehind returns src as blocks of a zstd frame of that level, which refer to prefix
@@ -324,9 +331,10 @@ func (z *Zstd) CompressPrefixed(prefix, src []byte, level, windowLog int) ([]byt
 //
 // At level 22 hashLog is windowLog-1 and chainLog is windowLog, in place of windowLog+1 for
 // both: the frame is larger by 0.002 %, and less memory takes less time.
-func (z *Zstd) CompressBehind(prefix, src []byte, level, windowLog int) ([]byte, error) {
+// report is as for Compress.
+func (z *Zstd) CompressBehind(prefix, src []byte, level, windowLog int, report func(n int64)) ([]byte, error) {
 	params := append(prefixParams(level, windowLog), zstdParam{zstdContentSize, 0})
-	frame, err := z.compressWith(prefix, src, params...)
+	frame, err := z.compressWith(prefix, src, report, params...)
 	if err != nil {
 		return nil, err
 	}
@@ -346,26 +354,55 @@ func prefixParams(level, windowLog int) []zstdParam {
 	return params
 }
 
-func (z *Zstd) compress(src []byte, params ...zstdParam) ([]byte, error) {
-	return z.compressWith(nil, src, params...)
-}
+// inBlocks says that a frame does not depend on whether it is taken block by block. From 1.5.7 on
+// what follows a block has a say in where it ends, as far as it is handed over.
+func (z *Zstd) inBlocks() bool { return z.version < "1.5.6" }
 
-func (z *Zstd) compressWith(prefix, src []byte, params ...zstdParam) ([]byte, error) {
-	c, err := z.context(params...)
+// compressWith hands src over as a whole, and takes the frame in pieces, to report in between.
+// That src stays where it is (stable) spares a copy. The frame is that of ZSTD_compress2.
+func (z *Zstd) compressWith(prefix, src []byte, report func(n int64), params ...zstdParam) ([]byte, error) {
+	c, err := z.context(append(slices.Clip(params), zstdParam{zstdStableInput, 1})...)
 	if err != nil {
 		return nil, err
 	}
 	defer z.freeCCtx(c)
+	var pinned runtime.Pinner // libzstd holds on to both addresses
+	defer pinned.Unpin()
+	for _, p := range [][]byte{prefix, src} {
+		if len(p) > 0 {
+			pinned.Pin(unsafe.SliceData(p))
+		}
+	}
 	if len(prefix) > 0 {
 		if err := z.check(z.refPrefix(c, unsafe.Pointer(unsafe.SliceData(prefix)), uintptr(len(prefix)))); err != nil {
 			return nil, err
 		}
 	}
-	dst := make([]byte, z.compressBound(uintptr(len(src))))
-	n := z.compress2(c, unsafe.Pointer(unsafe.SliceData(dst)), uintptr(len(dst)), unsafe.Pointer(unsafe.SliceData(src)), uintptr(len(src)))
-	runtime.KeepAlive(prefix) // libzstd holds on to its address
-	if err := z.check(n); err != nil {
+	room := 4 << 10 // so little that libzstd returns after a few blocks
+	if !z.inBlocks() {
+		room = int(z.compressBound(uintptr(len(src))))
+	}
+	b, err := newBlock[zstdBuffers](0, room)
+	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(dst[:n]), nil
+	defer b.free()
+	in, out := &b.state.in, &b.state.out
+	in.ptr, in.size = address(src), uintptr(len(src))
+	var frame []byte
+	for {
+		done := in.pos
+		out.ptr, out.size, out.pos = address(b.out), uintptr(len(b.out)), 0
+		left := z.compressStream2(c, unsafe.Pointer(out), unsafe.Pointer(in), zstdEnd)
+		if err := z.check(left); err != nil {
+			return nil, err
+		}
+		frame = append(frame, b.out[:out.pos]...)
+		if report != nil {
+			report(int64(in.pos - done))
+		}
+		if left == 0 {
+			return frame, nil
+		}
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
+
+	"swudelta/internal/progress"
 )
 
 // An anchor is a place that content itself chooses: the end of a window of
@@ -44,6 +46,25 @@ const sparseBits = anchorBits + 3
 type anchor struct {
 	end int
 	key uint32
+}
+
+// reporter tells a stage, which may be nil, how far a scan has come, in bytes.
+type reporter struct {
+	stage *progress.Stage
+	told  int // offset
+}
+
+// to says that everything before an offset is done.
+func (r *reporter) to(at int) {
+	r.stage.Add(int64(at - r.told))
+	r.told = at
+}
+
+// batch says that everything before the last of some anchors is done.
+func (r *reporter) batch(batch []anchor) {
+	if n := len(batch); n > 0 {
+		r.to(batch[n-1].end)
+	}
 }
 
 // anchorBatch is how many anchors are looked at together.
@@ -100,8 +121,9 @@ const slotSize = 8
 
 // NewIndex indexes the anchors of data. Of windows with equal content it keeps
 // the first few; all but one in eight of the anchors may be left out, so that it takes at
-// most memory bytes. Where that is not enough, the error is ErrMemory.
-func NewIndex(data []byte, zeros []Range, memory int64) (*Index, error) {
+// most memory bytes. Where that is not enough, the error is ErrMemory. The stage, which may be
+// nil, counts bytes of data.
+func NewIndex(data []byte, zeros []Range, memory int64, stage *progress.Stage) (*Index, error) {
 	content := len(data) - total(zeros, rangeLen)
 	zeroBits := anchorBits
 	slots := func() int { return max(bits.Len(uint(content>>zeroBits)), 8) }
@@ -113,6 +135,7 @@ func NewIndex(data []byte, zeros []Range, memory int64) (*Index, error) {
 		return nil, fmt.Errorf("%w: an index of %d bytes of content takes %d", ErrMemory, content, slotSize<<log)
 	}
 	x := &Index{data: data, zeros: zeros, shift: uint(64 - log), slots: make([]uint64, 1<<log+ways)}
+	done := reporter{stage: stage}
 	add := func(batch []anchor) int {
 		x.touch(batch)
 		for _, a := range batch {
@@ -124,9 +147,11 @@ func NewIndex(data []byte, zeros []Range, memory int64) (*Index, error) {
 				}
 			}
 		}
+		done.batch(batch)
 		return 0
 	}
 	eachStretch(zeros, 0, len(data), func(from, to int) { anchors(data, from, to, zeroBits, add) })
+	done.to(len(data))
 	return x, nil
 }
 

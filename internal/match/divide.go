@@ -48,11 +48,7 @@ type division struct {
 // and the rest. The stage counts bytes of the target.
 func divide(old *Index, target []byte, zeros []Range, t thresholds, stage *progress.Stage) *division {
 	d := &division{}
-	reported := 0
-	report := func(to int) {
-		stage.Add(int64(to - reported))
-		reported = to
-	}
+	report := reporter{stage: stage}
 	gap := func(from, to int) {
 		done := from
 		rest := func(to int) {
@@ -61,7 +57,7 @@ func divide(old *Index, target []byte, zeros []Range, t thresholds, stage *progr
 			}
 		}
 		copies(old, target, from, to, min(t.copy, copyRun), func(p piece) {
-			report(p.end())
+			report.to(p.end())
 			if p.n < t.copy {
 				d.known = append(d.known, p)
 				return
@@ -79,7 +75,7 @@ func divide(old *Index, target []byte, zeros []Range, t thresholds, stage *progr
 		done = at + n
 	})
 	gap(done, len(target))
-	report(len(target))
+	report.to(len(target))
 	d.pieces = repeats(target, d.pieces, t.repeat)
 	return d
 }

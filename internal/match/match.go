@@ -62,7 +62,7 @@ type Options struct {
 	Memory  int64 // that packs may take here, in bytes; where it is short, they are small
 	Workers int   // at most that many; the result is the same for any number
 
-	Progress *progress.Meter // has the stages match and packs
+	Progress *progress.Meter // has the stages match, arrange and packs
 }
 
 // Image is a new content and where it comes from.

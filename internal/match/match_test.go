@@ -125,6 +125,15 @@ func testLimits(pack int) Limits {
 	return Limits{Pack: pack, EntryMemory: 390, PatchMemory: 14 << 20, RangeCost: 8}
 }
 
+// testPacks makes packs of a division that take at most that many bytes each.
+func testPacks(old *Index, target []byte, d *division, pack int) []*pack {
+	f := &finder{
+		Options: Options{Effort: Effort{OldShare: 1.2}, Memory: 1 << 30},
+		old:     &Side{Index: old}, target: target, division: d, hints: newHints(nil, nil),
+	}
+	return f.makePacks(testLimits(pack), nil)
+}
+
 // A small change of a large content is not matched with all of it.
 func TestMakePacksSmall(t *testing.T) {
 	old := random(1, 32<<20)
@@ -132,7 +141,7 @@ func TestMakePacksSmall(t *testing.T) {
 	const at, n = 20 << 20, 64 << 10
 	copy(target[at:], scatter(old[at:at+n]))
 	d := &division{pieces: []piece{{kind: inOld, n: at}, {kind: inPack, at: at, n: n}, {kind: inOld, at: at + n, n: len(old) - at - n, off: at + n}}}
-	packs := makePacks(testIndex(old), target, d, newHints(nil, nil), testLimits(78<<20), 1.2, 1<<30)
+	packs := testPacks(testIndex(old), target, d, 78<<20)
 	if len(packs) != 1 || packs[0].oldSize() > 8<<20 {
 		t.Fatalf("%d packs, the first with an old side of %d bytes", len(packs), packs[0].oldSize())
 	}
@@ -147,7 +156,7 @@ func TestMakePacks(t *testing.T) {
 	idx := testIndex(old)
 	pieces := []piece{{kind: inPack, at: 0, n: len(target)}}
 	for _, budget := range []int{32 << 20, 8 << 20, 4 << 20, 1 << 20} {
-		packs := makePacks(idx, target, &division{pieces: pieces}, newHints(nil, nil), testLimits(budget), 1.2, 1<<30)
+		packs := testPacks(idx, target, &division{pieces: pieces}, budget)
 		at := 0
 		covered := 0
 		for i, p := range packs {
@@ -187,7 +196,7 @@ func BenchmarkDivide(b *testing.B) {
 
 // testIndex returns an index of all anchors.
 func testIndex(data []byte) *Index {
-	x, err := NewIndex(data, nil, math.MaxInt64)
+	x, err := NewIndex(data, nil, math.MaxInt64, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -219,7 +228,7 @@ func TestPacksFitMemory(t *testing.T) {
 func TestIndexFitsMemory(t *testing.T) {
 	data := random(1, 8<<20)
 	for _, memory := range []int64{8 << 20, 1 << 20, 0} {
-		x, err := NewIndex(data, nil, memory)
+		x, err := NewIndex(data, nil, memory, nil)
 		if err != nil || x.Memory() > max(memory, leastIndex)+1<<10 {
 			t.Fatalf("%d bytes: %v", memory, err)
 		}
@@ -229,7 +238,7 @@ func TestIndexFitsMemory(t *testing.T) {
 			t.Errorf("%d bytes: %d found", memory, found)
 		}
 	}
-	if _, err := NewIndex(random(1, 48<<20), nil, 0); !errors.Is(err, ErrMemory) {
+	if _, err := NewIndex(random(1, 48<<20), nil, 0, nil); !errors.Is(err, ErrMemory) {
 		t.Errorf("48 MiB without memory: %v", err)
 	}
 }

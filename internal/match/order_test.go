@@ -87,7 +87,7 @@ func TestShortWindows(t *testing.T) {
 		unresolved = append(unresolved, unit{piece: piece{at: at, n: placeUnit}})
 	}
 	v := make([]votes, len(unresolved))
-	voteShortWindows(testIndex(old), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v, math.MaxInt64)
+	voteShortWindows(testIndex(old), target, []piece{{n: len(target)}}, [][]unit{unresolved}, v, math.MaxInt64, nil)
 	for i, o := range v {
 		if known := o != (votes{}); known != (i < n/placeUnit) || known && !sameDisplacement(o[0].displacement, from) {
 			t.Errorf("unit %d: %+v", i, o)
@@ -174,7 +174,7 @@ func TestShortIndexFitsMemory(t *testing.T) {
 		memory int64
 		bits   int // 0: none
 	}{{1 << 30, 3}, {1 << 20, 6}, {320 << 10, 7}, {100 << 10, 0}} {
-		x := newShortIndex(data, nil, c.memory)
+		x := newShortIndex(data, nil, c.memory, nil)
 		switch {
 		case x == nil:
 			if c.bits != 0 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"swudelta/internal/bsdiff"
+	"swudelta/internal/progress"
 	"swudelta/internal/span"
 )
 
@@ -99,9 +100,9 @@ const (
 )
 
 // makePacks is arrangePacks, and leaves out of the search what entries of the table copy.
-func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldShare float64, memory int64) []*pack {
-	packs := arrangePacks(old, target, d, h, l, oldShare, memory)
-	copied := d.copied(old)
+func (f *finder) makePacks(l Limits, stage *progress.Stage) []*pack {
+	packs := f.arrangePacks(l, stage)
+	copied := f.division.copied(f.old.Index)
 	for _, p := range packs {
 		p.leaveOut(copied)
 	}
@@ -110,10 +111,10 @@ func makePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldSh
 
 // arrangePacks distributes the pieces that need a pack over packs whose old and
 // new side together are likely to take at most budget bytes. Pieces are in the order
-// of the target or in that of the old side, whichever promises more. What it takes of memory,
-// in bytes, it gives back.
-func arrangePacks(old *Index, target []byte, d *division, h *hints, l Limits, oldShare float64, memory int64) []*pack {
-	budget := l.Pack
+// of the target or in that of the old side, whichever promises more. The stage counts bytes of
+// the pieces, and what else has to be gone through.
+func (f *finder) arrangePacks(l Limits, stage *progress.Stage) []*pack {
+	old, target, d, h, budget := f.old.Index, f.target, f.division, f.hints, l.Pack
 	var material []piece
 	for _, p := range d.pieces {
 		if p.kind == inPack {
@@ -128,7 +129,8 @@ func arrangePacks(old *Index, target []byte, d *division, h *hints, l Limits, ol
 		return split(material, nil, budget)
 	}
 	d.places = nil
-	unanchored, unused, v := survey(old, target, material, d)
+	stage.Expect(int64(load))
+	unanchored, unused, v := survey(old, target, material, d, stage)
 	for _, s := range unanchored {
 		load += s.Len / 4
 	}
@@ -138,10 +140,10 @@ func arrangePacks(old *Index, target []byte, d *division, h *hints, l Limits, ol
 		return []*pack{{material: material, ranges: []Range{{0, len(old.data)}}}}
 	}
 	budget -= budget / 20 // for what was not expected
-	a := arrange(h.inOrder(material), v, func(unresolved [][]unit) { voteShortWindows(old, target, material, unresolved, v, memory/2) })
+	a := arrange(h.inOrder(material), v, func(unresolved [][]unit) { voteShortWindows(old, target, material, unresolved, v, f.Memory/2, stage) })
 	// The device holds the table while it makes packs.
 	budget = max(budget-(len(d.pieces)+len(a.order)+len(a.unplaced))*l.EntryMemory, budget/2)
-	n := int(float64(load)*(1+oldShare))/budget + 1
+	n := int(float64(load)*(1+f.Effort.OldShare))/budget + 1
 	if room := budget - l.PatchMemory; room > budget/2 {
 		// The heap of a stock device keeps the room of a new side and its decoders, and a
 		// later old side that fits into that room stays in it (device/stock, heap).
@@ -318,8 +320,8 @@ func (p *pack) copies(d *division) []bsdiff.Copy {
 // survey looks for the anchors of material in the old side. It returns the stretches that
 // have none in common with it, in the order of the target, which will mostly be literals;
 // the votes of the others for where each unit of the target comes from; and the ranges of the
-// old side, without zeros, that nothing comes from.
-func survey(old *Index, target []byte, material []piece, d *division) (unanchored, unused []Range, v []votes) {
+// old side, without zeros, that nothing comes from. The stage counts bytes of material.
+func survey(old *Index, target []byte, material []piece, d *division, stage *progress.Stage) (unanchored, unused []Range, v []votes) {
 	used := make([]bool, len(old.data)/blockSize+1)
 	use := func(s Range) {
 		for b := s.Off / blockSize; b*blockSize < s.End(); b++ {
@@ -332,6 +334,7 @@ func survey(old *Index, target []byte, material []piece, d *division) (unanchore
 		}
 	}
 	v = make([]votes, len(target)/placeUnit+1)
+	report := reporter{stage: stage}
 	done := 0
 	gap := func(to int) {
 		if to-done >= minUnanchored {
@@ -359,12 +362,13 @@ func survey(old *Index, target []byte, material []piece, d *division) (unanchore
 					used[(a.end+move-windowSize)/blockSize] = true
 				}
 			}
+			report.batch(batch)
 			return 0
 		})
 		gap(to)
 	}
 	for _, m := range material {
-		done = m.at
+		done, report.told = m.at, m.at
 		d.eachKnown(m.at, m.end(), func(run piece) {
 			look(done, run.at)
 			done, move = run.end(), run.off-run.at
@@ -374,6 +378,7 @@ func survey(old *Index, target []byte, material []piece, d *division) (unanchore
 			}
 		})
 		look(done, m.end())
+		report.to(m.end())
 	}
 	for _, z := range old.zeros {
 		for b := (z.Off + blockSize - 1) / blockSize; b < z.End()/blockSize; b++ {

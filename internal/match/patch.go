@@ -175,8 +175,9 @@ const minPack = 1 << 20
 // fit at a time.
 func (f *finder) fitPacks() (packs []*pack, workers int, err error) {
 	limits := f.Limits
+	stage := f.Progress.Start("arrange", progress.Bytes, 0)
 	for {
-		packs := makePacks(f.old.Index, f.target, f.division, f.hints, limits, f.Effort.OldShare, f.Memory)
+		packs := f.makePacks(limits, stage)
 		most := int64(1)
 		for _, p := range packs {
 			sorted := p.oldSize() - total(p.idle, rangeLen)

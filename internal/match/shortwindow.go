@@ -9,6 +9,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"swudelta/internal/progress"
 	"swudelta/internal/span"
 )
 
@@ -31,8 +32,9 @@ const (
 // voteShortWindows adds the displacements of short windows to the votes of what is
 // unresolved: code whose addresses have changed has hardly an anchor in common with what it
 // was. A window counts only if the old side has it in one place, or in some with the same
-// displacement. It takes at most memory bytes, and does nothing where these are too few.
-func voteShortWindows(old *Index, target []byte, material []piece, unresolved [][]unit, v []votes, memory int64) {
+// displacement. It takes at most memory bytes, and does nothing where these are too few. The
+// stage counts bytes of the old side and of what is unresolved.
+func voteShortWindows(old *Index, target []byte, material []piece, unresolved [][]unit, v []votes, memory int64, stage *progress.Stage) {
 	var units []unit
 	for _, s := range unresolved {
 		for _, u := range s {
@@ -41,10 +43,12 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 			}
 		}
 	}
-	if total(units, func(u unit) int { return u.n }) < total(material, pieceLen)/minUnplacedShare {
+	size := total(units, func(u unit) int { return u.n })
+	if size < total(material, pieceLen)/minUnplacedShare {
 		return
 	}
-	x := newShortIndex(old.data, old.zeros, memory)
+	stage.Expect(int64(size + len(old.data)))
+	x := newShortIndex(old.data, old.zeros, memory, stage)
 	if x == nil {
 		return
 	}
@@ -74,6 +78,7 @@ func voteShortWindows(old *Index, target []byte, material []piece, unresolved []
 		if most >= minShortVotes {
 			v[u.at/placeUnit].add(move, int32(most/shortPerAnchor))
 		}
+		stage.Add(int64(u.n))
 	}
 }
 
@@ -89,11 +94,14 @@ type shortIndex struct {
 // shortSlot is the size of a slot with its check, in bytes.
 const shortSlot = 5
 
+// reportEvery is how many bytes go by between two reports of progress.
+const reportEvery = 64 << 10
+
 // ambiguous is the offset of what lies in places that are far from each other.
 const ambiguous = 1
 
 // newShortIndex returns an index of at most memory bytes, or nil.
-func newShortIndex(old []byte, zeros []Range, memory int64) *shortIndex {
+func newShortIndex(old []byte, zeros []Range, memory int64, stage *progress.Stage) *shortIndex {
 	x := &shortIndex{bits: shortBits}
 	for ; ; x.bits++ {
 		if x.log = bits.Len(uint(len(old)) >> x.bits); shortSlot<<x.log <= memory {
@@ -104,7 +112,11 @@ func newShortIndex(old []byte, zeros []Range, memory int64) *shortIndex {
 		}
 	}
 	x.slots, x.checks = make([]uint32, 1<<x.log), make([]uint8, 1<<x.log)
+	done := reporter{stage: stage}
 	add := func(at, slot int, check uint8) {
+		if at-done.told >= reportEvery {
+			done.to(at)
+		}
 		switch place := int(x.slots[slot]); {
 		case place == 0:
 			x.slots[slot], x.checks[slot] = uint32(at), check
@@ -114,6 +126,7 @@ func newShortIndex(old []byte, zeros []Range, memory int64) *shortIndex {
 	}
 	limit := int(min(int64(len(old)), math.MaxUint32))
 	eachStretch(zeros, 0, limit, func(from, to int) { x.each(old, from, to, add) })
+	done.to(len(old))
 	return x
 }
 

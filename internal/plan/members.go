@@ -190,10 +190,15 @@ func (m *maker) setCandidates(views []*content.View) error {
 	if large := slices.DeleteFunc(slices.Clone(views), func(v *content.View) bool { return len(v.Data) < smallMember }); len(large) > 0 {
 		views = large
 	}
+	size := int64(0)
+	for _, v := range views {
+		size += int64(len(v.Data))
+	}
+	stage := m.Progress.Start("index", progress.Bytes, size)
 	for _, v := range views {
 		side := m.side(v, m.SourceLayouts, "source")
 		var err error
-		if side.Index, err = match.NewIndex(side.Data, side.Zeros, m.indexMemory()/int64(len(views))); err != nil {
+		if side.Index, err = match.NewIndex(side.Data, side.Zeros, m.indexMemory()/int64(len(views)), stage); err != nil {
 			return err
 		}
 		m.candidates = append(m.candidates, &candidate{v, side})
@@ -248,7 +253,8 @@ func (m *maker) oldSide(v *content.View, new *match.Side) (*match.Side, []conten
 	if old.Data, err = m.Load(io.MultiReader(readers...)); err != nil {
 		return nil, nil, err
 	}
-	if old.Index, err = match.NewIndex(old.Data, old.Zeros, m.indexMemory()); err != nil {
+	stage := m.Progress.Start("index", progress.Bytes, int64(len(old.Data)))
+	if old.Index, err = match.NewIndex(old.Data, old.Zeros, m.indexMemory(), stage); err != nil {
 		return nil, nil, err
 	}
 	return old, parts, nil

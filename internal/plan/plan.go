@@ -62,7 +62,8 @@ type Options struct {
 	// Load keeps the content of a reader where it can be addressed.
 	Load func(io.Reader) ([]byte, error)
 
-	// Progress is told the stages: read, open, close (native), match, packs, code, verify.
+	// Progress is told the stages: read, open, close (native), index, match, arrange, packs, code,
+	// verify.
 	Progress *progress.Meter
 
 	// Note receives what the user should know about the inputs.

@@ -68,13 +68,19 @@ func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) 
 	var alone, behind []byte
 	var err error
 	log := window(len(prefix) + len(fresh))
-	if len(prefix) > 0 && len(prefix)+len(fresh) <= 1<<log {
-		if behind, err = d.Zstd.CompressBehind(prefix, fresh, level, log); err != nil {
+	tryBehind := len(prefix) > 0 && len(prefix)+len(fresh) <= 1<<log
+	tryAlone := !tryBehind || len(fresh) < minAlwaysPrefix
+	if tryBehind && tryAlone {
+		delta.Progress.Expect(int64(len(fresh)))
+	}
+	delta.Progress.Expect(int64(len(fresh)))
+	if tryBehind {
+		if behind, err = d.Zstd.CompressBehind(prefix, fresh, level, log, delta.Progress.Add); err != nil {
 			return nil, err
 		}
 	}
-	if behind == nil || len(fresh) < minAlwaysPrefix {
-		if alone, err = d.Zstd.Compress(fresh, level, window(len(fresh))); err != nil {
+	if tryAlone {
+		if alone, err = d.Zstd.Compress(fresh, level, window(len(fresh)), delta.Progress.Add); err != nil {
 			return nil, err
 		}
 	}
@@ -103,7 +109,7 @@ func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) 
 		return nil, err
 	}
 	raws := &rawItem.Recipe.Params[0]
-	if raws.Item, err = d.shrink(raws.Item); err != nil {
+	if raws.Item, err = d.shrink(delta, raws.Item); err != nil {
 		return nil, err
 	}
 	blocks := pamz.Chain(part(header), rawItem, part(behind))

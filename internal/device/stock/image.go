@@ -87,7 +87,7 @@ func (d *Device) image(delta *device.Delta, m *device.Member) (*pamz.Item, error
 	if err != nil {
 		return nil, err
 	}
-	shrunk, err := d.shrink(packs)
+	shrunk, err := d.shrink(delta, packs)
 	if err != nil {
 		return nil, err
 	}
@@ -208,8 +208,9 @@ func encode(target int64, sum digest.SHA256, source int64, chunks ...*pamz.Item)
 }
 
 // shrink returns what makes an asset out of less.
-func (d *Device) shrink(asset *pamz.Item) (*pamz.Item, error) {
-	frame, err := d.Zstd.Compress(asset.Recipe.Data, tableLevel, 0)
+func (d *Device) shrink(delta *device.Delta, asset *pamz.Item) (*pamz.Item, error) {
+	delta.Progress.Expect(asset.Length)
+	frame, err := d.Zstd.Compress(asset.Recipe.Data, tableLevel, 0, delta.Progress.Add)
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func (d *Device) Write(delta *device.Delta) ([]byte, error) {
 			SourceLength: delta.Source.Size, SourceSHA256: delta.SourceSHA256, Chunks: chunks,
 		}
 	}
-	w := NewWriter(Options{Zstd: d.Zstd, Level: stocklib.ZstdLevel(delta.Effort), Window: bits.Len(stocklib.MaxWindow) - 1, Note: delta.Explain})
+	w := NewWriter(Options{Zstd: d.Zstd, Level: stocklib.ZstdLevel(delta.Effort), Window: bits.Len(stocklib.MaxWindow) - 1, Note: delta.Explain, Progress: delta.Progress})
 	var chunks []*pamz.Item
 	for _, m := range delta.Members {
 		item, err := d.member(w, delta, m)

@@ -32,6 +32,7 @@ import (
 	"swudelta/internal/content"
 	"swudelta/internal/digest"
 	"swudelta/internal/pamz"
+	"swudelta/internal/progress"
 )
 
 // ItemCost is what one more item costs in the delta, in bytes.
@@ -87,6 +88,8 @@ type Options struct {
 	Level  int                  // of zstd
 	Window int                  // the widest window, as a power of two
 	Note   func(string, ...any) // receives how it was done; may be nil
+	// Progress is told how many fresh bytes are to be compressed, and how many that was done with.
+	Progress *progress.Stage
 }
 
 // Writer writes the images of one delta, which share content.
@@ -307,18 +310,23 @@ func (s *image) join(r run, before bool) *pamz.Item {
 func (s *image) compressFresh() error {
 	sum := digest.Sum(s.Fresh)
 	log := func(n int) int { return min(max(bitsFor(n), 10), s.Window) }
-	best, err := s.Zstd.Compress(s.Fresh, s.Level, log(len(s.Fresh)))
-	if err != nil {
-		return err
-	}
-	recipe, size := pamz.ZstdDecompression, len(best)
 	var context []byte
 	for _, r := range s.Context {
 		context = append(context, s.Old.Data[r.Off:r.End()]...)
 	}
+	prefixed := len(context) > 0 && len(context)+len(s.Fresh) <= 1<<s.Window
+	if prefixed {
+		s.Progress.Expect(int64(len(s.Fresh)))
+	}
+	s.Progress.Expect(int64(len(s.Fresh)))
+	best, err := s.Zstd.Compress(s.Fresh, s.Level, log(len(s.Fresh)), s.Progress.Add)
+	if err != nil {
+		return err
+	}
+	recipe, size := pamz.ZstdDecompression, len(best)
 	var dictionary *pamz.Item
-	if len(context) > 0 && len(context)+len(s.Fresh) <= 1<<s.Window {
-		frame, err := s.Zstd.CompressPrefixed(context, s.Fresh, s.Level, log(len(context)+len(s.Fresh)))
+	if prefixed {
+		frame, err := s.Zstd.CompressPrefixed(context, s.Fresh, s.Level, log(len(context)+len(s.Fresh)), s.Progress.Add)
 		if err != nil {
 			return err
 		}
