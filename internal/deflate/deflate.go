@@ -3,8 +3,8 @@
 // Package deflate opens raw deflate streams (RFC 1951) and closes them again
 // with exactly the bytes that they had, whatever encoder made them.
 //
-// No encoder is called for that. A model follows the search of zlib and GNU gzip
-// (hash chains, lazy matches, where blocks end, how codes are built) and predicts
+// No encoder is called for that. A model follows the search of zlib, GNU gzip and
+// libdeflate (hash chains, lazy matches, where blocks end, how codes are built) and predicts
 // the stream from its content token by token. What it does not predict is written
 // down in the script, which is next to nothing for the encoders that it knows and
 // small for others that search in similar ways. With content and script, Close

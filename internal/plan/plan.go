@@ -35,8 +35,8 @@ const DefaultDeviceMemory = 96 << 20
 
 // Options say what the device is and what the plan may use.
 type Options struct {
-	// DeviceMemory is the greatest resident memory, in bytes, that a process may
-	// need to apply the delta with the stock library. Default: DefaultDeviceMemory.
+	// DeviceMemory is the greatest resident memory, in bytes, that a process of the device may
+	// need to apply the delta. Default: DefaultDeviceMemory.
 	DeviceMemory int64
 	// DeviceTmp is the greatest need of temporary space on the device, in
 	// bytes. 0: any.
@@ -128,8 +128,8 @@ func (m *maker) explainf(format string, args ...any) {
 	fmt.Fprintf(&m.result.explanation, format+"\n", args...)
 }
 
-// Make makes a delta for the device. It was
-// checked against the rules of the device, applied to source, and gave target.
+// Make makes a delta for the device. It was checked against the rules of the device, applied to
+// source, and gave target.
 func Make(source, target Input, o Options) (*Result, error) {
 	return newMaker(source, target, o).make()
 }
