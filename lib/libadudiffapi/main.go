@@ -23,7 +23,9 @@
 //
 // Handlers of signals that the host has stay in force, except of SIGURG, which
 // the Go runtime takes for itself, and with SIGPIPE as with faults of the
-// host's own code the runtime's handler passes on what is not its own.
+// host's own code the runtime's handler passes on what is not its own. Those that were
+// there before the library run on a stack of their own (SA_ONSTACK) from then on, for a thread
+// may be on the small stack of a goroutine; later ones have to ask for that themselves.
 package main
 
 // #include <stdint.h>

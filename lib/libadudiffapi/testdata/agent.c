@@ -194,6 +194,10 @@ static int signals(void)
 	pthread_t thread;
 	int failed;
 
+	for (size_t i = 0; i < CAUGHT; i++) {
+		struct sigaction a;
+		check(sigaction(caught[i], NULL, &a) == 0 && a.sa_flags & SA_ONSTACK, "a handler would run on a goroutine's stack");
+	}
 	raise_all();
 	check(pthread_create(&thread, NULL, pester, (void *)&stop) == 0, "thread");
 	failed = run(target);
