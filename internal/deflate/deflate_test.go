@@ -298,8 +298,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// A search that leaps finds what one finds that looks at each place, whatever tokens an encoder chose.
-func TestLeap(t *testing.T) {
+// A deep search finds what one finds that looks at each place, whatever tokens an encoder chose.
+func TestDeep(t *testing.T) {
 	exe, err := os.ReadFile(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
@@ -312,29 +312,29 @@ func TestLeap(t *testing.T) {
 	}
 	all["periods"] = bytes.Repeat(slicesJoin(text(700), random(9), make([]byte, 40)), 120)
 	for name, content := range all {
-		for i, p := range allLevels[5:zlibLevels] {
+		for i, p := range allLevels[4:zlibLevels] {
 			for _, change := range []func(*params){func(p *params) {}, func(p *params) { p.hashBits = 9 }, func(p *params) { p.window = 1 << 10 }, func(p *params) { p.fresh = true }} {
 				change(&p)
-				leaping, plain := newMatcher(p, bytes.NewReader(content), int64(len(content))), newMatcher(p, bytes.NewReader(content), int64(len(content)))
-				plain.order = nil
-				leaping.begin(int64(len(content)) / 2)
+				deep, plain := newMatcher(p, bytes.NewReader(content), int64(len(content))), newMatcher(p, bytes.NewReader(content), int64(len(content)))
+				plain.quads = nil
+				deep.begin(int64(len(content)) / 2)
 				plain.begin(int64(len(content)) / 2)
 				r := rand.New(rand.NewPCG(5, 6))
-				for leaping.pos < int64(len(content)) {
-					if leaping.pos == leaping.end {
-						leaping.begin(int64(len(content)))
+				for deep.pos < int64(len(content)) {
+					if deep.pos == deep.end {
+						deep.begin(int64(len(content)))
 						plain.begin(int64(len(content)))
 					}
-					got, err := leaping.predict()
+					got, err := deep.predict()
 					want, plainErr := plain.predict()
-					if err != nil || plainErr != nil || got != want || leaping.here != plain.here || leaping.next != plain.next {
-						t.Fatalf("%s, level %d, %+v: at %d: %v, want %v: %v, %v", name, 6+i, p, leaping.pos, got, want, err, plainErr)
+					if err != nil || plainErr != nil || got != want || deep.here != plain.here || deep.next != plain.next {
+						t.Fatalf("%s, level %d, %+v: at %d: %v, want %v: %v, %v", name, 5+i, p, deep.pos, got, want, err, plainErr)
 					}
 					chosen := want
 					if r.IntN(20) == 0 {
 						chosen = plain.literal
 					}
-					leaping.accept(chosen, want)
+					deep.accept(chosen, want)
 					plain.accept(chosen, want)
 				}
 			}

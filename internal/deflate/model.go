@@ -95,11 +95,11 @@ type matcher struct {
 	head []uint32 // by hash: the last place, plus placeBase
 	// By hash of three bytes, for styles whose chains are of four: the last place.
 	triples []uint32
-	prev    *[maxWindow]uint32 // by place, modulo the size of a window: the one before with its hash
-	order   *[maxWindow]uint16 // and its number in its chain, modulo 1<<16; of leaping searches only
-	known   int64              // the content before this has places in the table
-	pos     int64              // of the next token
-	end     int64              // of what the encoder had when it searched
+	hops    *hops      // from each place to the one before with its hash
+	quads   *quadChain // of deep searches only
+	known   int64      // the content before this has places in the table
+	pos     int64      // of the next token
+	end     int64      // of what the encoder had when it searched
 
 	here   match // at pos, found while the token before was chosen
 	next   match // at pos+1
@@ -111,18 +111,29 @@ type matcher struct {
 	places  []match // that findPlaces found
 }
 
+// hops say, for each place, modulo the size of a window, how many bytes before it the one before with
+// its hash is. What is farther away than that can tell is not looked at.
+type hops [maxWindow]uint16
+
+func (h *hops) of(place uint32) uint32 { return uint32(h[place%maxWindow]) }
+
+// set notes the place before another one, and returns the hop.
+func (h *hops) set(place, before uint32) {
+	h[place%maxWindow] = uint16(min(place-before, 1<<16-1))
+}
+
 // placeBase keeps places apart from empty entries, which are farther away than any
 // distance reaches.
 const placeBase = 2 * maxWindow
 
 // newMatcher returns a matcher that reads size bytes of content.
 func newMatcher(p params, content io.Reader, size int64) *matcher {
-	m := &matcher{params: p, view: view{r: io.LimitReader(content, size), size: size}, head: make([]uint32, 1<<p.hashBits), prev: new([maxWindow]uint32)}
+	m := &matcher{params: p, view: view{r: io.LimitReader(content, size), size: size}, head: make([]uint32, 1<<p.hashBits), hops: new(hops)}
 	if p.style >= quadGreedy {
 		m.triples = make([]uint32, 1<<tripleBits)
 	}
-	if p.style == lazy && p.chain >= leapChain {
-		m.order = new([maxWindow]uint16)
+	if p.style == lazy && p.chain >= deepChain {
+		m.quads = new(quadChain)
 	}
 	return m
 }
@@ -136,6 +147,9 @@ func (m *matcher) begin(end int64) error {
 	}
 	if m.fresh {
 		clear(m.head)
+		if m.quads != nil {
+			clear(m.quads.head[:])
+		}
 		m.known = max(m.pos-maxWindow, 0)
 	}
 	if m.style >= quadGreedy {
@@ -157,17 +171,20 @@ func (m *matcher) learn(pos int64, i int) {
 	if m.known >= last {
 		return
 	}
-	b := m.view.buf[i-int(pos-m.known) : i+int(last-pos)+minMatch-1]
+	from := i - int(pos-m.known)
+	b := m.view.buf[from : i+int(last-pos)+minMatch-1]
+	if m.quads != nil {
+		m.quads.learn(m, m.view.buf[from:min(len(m.view.buf), from+len(b)+1)], uint32(m.known)+placeBase)
+		m.known = last
+		return
+	}
 	place := uint32(m.known) + placeBase
 	m.known = last
 	shift, mask := (m.hashBits+2)/3, uint32(1)<<m.hashBits-1
 	head := m.head[:mask+1]
 	for ; len(b) >= minMatch; b = b[1:] {
 		h := &head[(uint32(b[0])<<(2*shift&31)^uint32(b[1])<<(shift&31)^uint32(b[2]))&mask]
-		m.prev[place%maxWindow] = *h
-		if m.order != nil {
-			m.order[place%maxWindow] = m.order[*h%maxWindow] + 1
-		}
+		m.hops.set(place, *h)
 		*h = place
 		place++
 	}
@@ -178,61 +195,55 @@ func (m *matcher) learn(pos int64, i int) {
 func (m *matcher) search(pos int64, i, least int) match {
 	m.learn(pos, i)
 	left := int(min(m.end-pos, maxMatch))
-	if left < minMatch {
+	if left < minMatch || least >= left {
 		return match{}
 	}
-	buf := m.view.buf
+	now := m.view.buf[i : i+left]
 	at := uint32(pos) + placeBase
-	place := m.head[m.hash(buf[i:])]
+	distance := at - m.head[m.hash(now)]
+	// The first place may lie as far away as the window reaches, others one byte less; the first
+	// byte of the content is never found.
+	limit := int64(m.window)
+	if int64(distance) != limit {
+		limit--
+	}
+	if limit = min(limit, pos-1); distance == 0 || int64(distance) > limit {
+		return match{}
+	}
 	chain := m.chain
 	if least >= m.good {
 		chain >>= 2
 	}
 	nice := min(m.nice, left)
 	best := match{length: least}
-	if best.length >= left {
-		return match{}
+	if m.quads != nil && chain >= deepChain && left >= quadLen {
+		return m.worth(m.deep(at, i, now, best, distance, uint32(limit), chain, nice))
 	}
-	now := buf[i : i+left]
+	return m.worth(m.linear(at, i, now, best, distance, uint32(limit), chain, nice))
+}
+
+// linear looks at each place of a chain, from the one at a distance on.
+func (m *matcher) linear(at uint32, i int, now []byte, best match, distance, limit uint32, chain, nice int) match {
+	buf, hops := m.view.buf, m.hops
 	end := binary.LittleEndian.Uint16(now[best.length-1:]) // what a longer copy has at its end
 	tail := buf[best.length-1:]
-	limit := uint32(m.window)
-	prev := m.prev
-	distance := at - place
-	if distance == 0 || distance > limit || place == placeBase {
-		return match{}
-	}
-	if m.order != nil && chain >= leapChain {
-		if found, ok := m.leap(at, i, now, best, chain, nice); ok {
-			return m.worth(found)
-		}
-	}
 	work := chain
-	for {
+	for ; chain > 0 && distance <= limit; chain-- {
 		j := i - int(distance)
 		if binary.LittleEndian.Uint16(tail[j:]) == end {
 			if n := common(buf[j:], now); n > best.length {
 				best = match{n, int(distance)}
 				if n >= nice {
+					chain--
 					break
 				}
 				end, tail = binary.LittleEndian.Uint16(now[n-1:]), buf[n-1:]
 			}
 		}
-		if chain--; chain <= 0 {
-			break
-		}
-		place = prev[place%maxWindow]
-		// The first place may lie as far away as the window reaches, others one byte
-		// less; the first byte of the content is never found.
-		further := at - place
-		if further <= distance || further >= limit || place == placeBase {
-			break
-		}
-		distance = further
+		distance += hops.of(at - distance)
 	}
 	m.work += int64(work - chain)
-	return m.worth(best)
+	return best
 }
 
 // worth returns a copy that was found, unless it is one that is not taken.

@@ -29,7 +29,7 @@ func (m *matcher) learnQuad(pos int64, i int) {
 		v := binary.LittleEndian.Uint32(m.view.buf[i-int(pos-m.known):])
 		place := uint32(m.known) + placeBase
 		h := &m.head[quadHash(v, m.hashBits)]
-		m.prev[m.known&(maxWindow-1)] = *h
+		m.hops.set(place, *h)
 		*h = place
 		m.triples[quadHash(v<<8>>8, tripleBits)] = place
 	}
@@ -58,13 +58,8 @@ func (m *matcher) searchQuad(pos int64, i, least, chain int) match {
 			}
 		}
 	}
-	place := m.head[quadHash(first, m.hashBits)]
-	last := uint32(0)
-	for ; chain > 0; chain-- {
-		d := at - place
-		if d <= last || d >= maxWindow {
-			break
-		}
+	d := at - m.head[quadHash(first, m.hashBits)]
+	for ; chain > 0 && d > 0 && d < maxWindow; chain-- {
 		m.work++
 		old := buf[i-int(d):]
 		if old[best.length] == now[best.length] && binary.LittleEndian.Uint32(old) == first {
@@ -75,8 +70,7 @@ func (m *matcher) searchQuad(pos int64, i, least, chain int) match {
 				}
 			}
 		}
-		last = d
-		place = m.prev[place&(maxWindow-1)]
+		d += m.hops.of(at - d)
 	}
 	if best.distance == 0 {
 		return match{}

@@ -159,11 +159,10 @@ func (m *matcher) findPlaces(i, left int) {
 		}
 	}
 	longest := minMatch - 1
-	last := uint32(0)
+	distance := at - place
 	for range maxPlaces {
 		m.work++
-		distance := at - place
-		if distance <= last || distance > maxWindow || int(distance) > i {
+		if distance == 0 || distance > maxWindow || int(distance) > i {
 			return
 		}
 		old := buf[i-int(distance):]
@@ -175,7 +174,6 @@ func (m *matcher) findPlaces(i, left int) {
 				}
 			}
 		}
-		last = distance
-		place = m.prev[place&(maxWindow-1)]
+		distance += m.hops.of(at - distance)
 	}
 }
