@@ -47,21 +47,26 @@ func (c *Coder) Decoding() bool { return c.decoding }
 // probability of a one is p/65536, 0 < p < 65536.
 func (c *Coder) Code(bit int, p int32) int {
 	mid := c.low + uint32(uint64(c.high-c.low)*uint64(uint32(p))>>16)
+	one := bit != 0
 	if c.decoding {
-		bit = 0
-		if c.value <= mid {
-			bit = 1
-		}
+		one = c.value <= mid
 	}
-	if bit != 0 {
-		c.high = mid
+	if one {
+		c.high, bit = mid, 1
 	} else {
-		c.low = mid + 1
+		c.low, bit = mid+1, 0
 	}
+	if (c.low^c.high)>>24 == 0 {
+		c.shifts()
+	}
+	return bit
+}
+
+// shifts takes what both ends agree in out of the interval.
+func (c *Coder) shifts() {
 	for (c.low^c.high)>>24 == 0 {
 		c.shift()
 	}
-	return bit
 }
 
 func (c *Coder) shift() {

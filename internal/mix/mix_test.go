@@ -135,13 +135,13 @@ func TestPredictorLearns(t *testing.T) {
 		prob := NewProb(1 << 15)
 		for i := range bits {
 			set := i & 1
+			var h [Contexts]*uint8
 			for j := range tables {
-				p.Histories[j] = &tables[j][r.Uint32()%16]
+				h[j] = &tables[j][r.Uint32()%16]
 			}
-			p.Prob = &prob
 			known := int(r.Uint32() & 1) // what one context knows in one set
-			p.Histories[1+set*2] = &tables[1+set*2][known]
-			bits[i] = p.Code(c, known^set, set)
+			h[1+set*2] = &tables[1+set*2][known]
+			bits[i] = p.Code(c, known^set, set, &prob, h[0], h[1], h[2], h[3])
 			if i == n/2 {
 				half = c.Len()
 			}

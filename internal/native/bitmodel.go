@@ -30,11 +30,8 @@ func newBitModel(log, situations int) *bitModel {
 // code codes a bit in contexts of which hashes are given.
 func (m *bitModel) code(c *mix.Coder, bit int, hashes *[mix.Contexts]uint32, situation int) int {
 	leaveOut(hashes, m.without)
-	for i, h := range hashes {
-		m.bits.Histories[i] = &m.tables[i][h>>m.shift]
-	}
-	m.bits.Prob = &m.probs[situation]
-	return m.bits.Code(c, bit, situation)
+	history := func(i int) *uint8 { return &m.tables[i][hashes[i]>>m.shift] }
+	return m.bits.Code(c, bit, situation, &m.probs[situation], history(0), history(1), history(2), history(3))
 }
 
 // leaveOut takes a context, counted from 1, out of those that are mixed; 0 is none.

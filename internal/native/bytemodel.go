@@ -43,24 +43,20 @@ func newByteModel(log uint, situations int) *byteModel {
 // context.
 func (m *byteModel) code(c *mix.Coder, b byte, hashes *[mix.Contexts]uint32, g guess, situation int) byte {
 	leaveOut(hashes, m.without)
-	var slots [mix.Contexts]*mix.Slot
 	node := 1
 	for half := 4; half >= 0; half -= 4 {
-		for i, h := range hashes {
-			slots[i] = m.slots.Find(mix.Hash(h, uint32(node)*slotHash))
-		}
+		slot := func(i int) *mix.Slot { return m.slots.Find(mix.Hash(hashes[i], uint32(node)*slotHash)) }
+		s0, s1, s2, s3 := slot(0), slot(1), slot(2), slot(3)
 		sub := 1
 		for k := half + 3; k >= half; k-- {
-			for i, s := range slots {
-				m.bits.Histories[i] = &s[sub&15]
-			}
 			set := situation<<6 | half<<2 | sub
-			m.bits.Prob = &m.none
+			prob := &m.none
 			if (g.value|256)>>(k+1) == node {
 				set |= 32
-				m.bits.Prob = &m.guesses[g.sure&maxSure][g.value>>k&1]
+				prob = &m.guesses[g.sure&maxSure][g.value>>k&1]
 			}
-			bit := m.bits.Code(c, int(b>>k)&1, set)
+			n := sub & 15
+			bit := m.bits.Code(c, int(b>>k)&1, set, prob, &s0[n], &s1[n], &s2[n], &s3[n])
 			node = node<<1 | bit
 			sub = sub<<1 | bit
 		}
