@@ -22,6 +22,9 @@ type ZstdParams struct {
 	// level is understood.
 	Sized bool
 	Size  uint64
+	// Unstated leaves the length out of the header of a Sized frame: the program's --no-content-size
+	// of a file.
+	Unstated bool
 	// EndAlone ends the frame with a call of its own, as the program does when it reads a
 	// pipe. Otherwise the last piece comes with the end; then, and if nothing is said of
 	// the size, content of one piece (32 KiB) is taken as Sized.
@@ -35,6 +38,7 @@ const ZstdMinLevel = -64
 // Numbers of ZSTD_cParameter.
 const (
 	zstdLong     = 160
+	zstdStated   = 200 // ZSTD_c_contentSizeFlag
 	zstdChecksum = 201
 )
 
@@ -44,6 +48,8 @@ func (p ZstdParams) Check() error {
 	switch {
 	case p.Level < ZstdMinLevel || p.Level > 22:
 		return fmt.Errorf("zstd level %d: want %d to 22", p.Level, ZstdMinLevel)
+	case p.Unstated && !p.Sized:
+		return fmt.Errorf("zstd: a length that is not stated is not known, either")
 	case p.WindowLog != 0 && (p.WindowLog < windowMin || 1<<p.WindowLog > MaxWindow):
 		return fmt.Errorf("zstd window of 2^%d bytes: want 10 to 27", p.WindowLog)
 	}
@@ -120,7 +126,7 @@ func (z *Zstd) NewWriter(w io.Writer, p ZstdParams) (io.WriteCloser, error) {
 	}
 	params := []zstdParam{
 		{zstdLevel, int32(p.Level)}, {zstdWorkers, cBool(p.Workers)}, {zstdChecksum, cBool(p.Checksum)},
-		{zstdLong, cBool(p.Long)},
+		{zstdLong, cBool(p.Long)}, {zstdStated, cBool(!p.Unstated)},
 	}
 	if p.WindowLog != 0 {
 		params = append(params, zstdParam{zstdWindowLog, int32(p.WindowLog)})

@@ -94,6 +94,8 @@ func (z zstd) candidates(stored, content []byte, libs *Libraries) ([][]byte, err
 		return nil, err
 	}
 	most := 0 // bytes that a candidate has right
+	// The right one has about all that the sample becomes.
+	right := func() bool { return most >= min(sampleSize, len(content))*len(stored)/max(len(content), 1)/2 }
 	tried := func(p codec.ZstdParams) (int, error) {
 		cut := p.Sized && len(content) > sampleSize
 		// libzstd must not learn in one call that there is less than was stated.
@@ -108,11 +110,10 @@ func (z zstd) candidates(stored, content []byte, libs *Libraries) ([][]byte, err
 	levels := z.levels(stored, len(content))
 	list, err := ranked(levels, tried)
 	// A window that covers the content is not stated, nor that it was meant for long distances, which may
-	// not be in the sample: then the levels are right that are so without. The right one has about all
-	// that the sample becomes.
+	// not be in the sample: then the levels are right that are so without.
 	if err == nil && len(content) > sampleSize && z.single(stored) {
 		long := list
-		if most < sampleSize*len(stored)/len(content)/2 {
+		if !right() {
 			long = levels
 		}
 		long = slices.Clone(long)
@@ -121,6 +122,15 @@ func (z zstd) candidates(stored, content []byte, libs *Libraries) ([][]byte, err
 		}
 		long, err = ranked(long, tried)
 		list = append(list, long...)
+	}
+	// A length that is not stated may have been known all the same.
+	if err == nil && !right() && len(levels) > 0 && !levels[0].Sized {
+		known := slices.Clone(levels)
+		for i := range known {
+			known[i].Sized, known[i].Size, known[i].Unstated, known[i].EndAlone = true, uint64(len(content)), true, false
+		}
+		known, err = ranked(known, tried)
+		list = append(known, list...)
 	}
 	var out [][]byte
 	for _, p := range list {
@@ -191,13 +201,15 @@ const (
 	zstdChecksum
 	zstdSized
 	zstdEndAlone
+	zstdUnstated
+	zstdFlags = zstdUnstated<<1 - 1
 )
 
 // pack writes parameters: flags, level (a signed byte), binary logarithm of the window or 0, and the length of the
 // content as a varint if it is known from the beginning.
 func (zstd) pack(p codec.ZstdParams) []byte {
 	flags := byte(0)
-	for i, set := range []bool{p.Long, p.Workers, p.Checksum, p.Sized, p.EndAlone} {
+	for i, set := range []bool{p.Long, p.Workers, p.Checksum, p.Sized, p.EndAlone, p.Unstated} {
 		if set {
 			flags |= 1 << i
 		}
@@ -211,13 +223,14 @@ func (zstd) pack(p codec.ZstdParams) []byte {
 
 func (zstd) parse(b []byte) (codec.ZstdParams, error) {
 	bad := fault.Dataf("zstd: parameters %x", b)
-	if len(b) < 3 || b[0] >= zstdEndAlone<<1 {
+	if len(b) < 3 || b[0] > zstdFlags {
 		return codec.ZstdParams{}, bad
 	}
 	has := func(flag byte) bool { return b[0]&flag != 0 }
 	p := codec.ZstdParams{
 		Long: has(zstdLong), Workers: has(zstdWorkers), Checksum: has(zstdChecksum), Sized: has(zstdSized), EndAlone: has(zstdEndAlone),
-		Level: int(int8(b[1])), WindowLog: int(b[2]),
+		Unstated: has(zstdUnstated),
+		Level:    int(int8(b[1])), WindowLog: int(b[2]),
 	}
 	rest := b[3:]
 	if p.Sized {
