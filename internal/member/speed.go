@@ -31,7 +31,7 @@ var speeds = map[Number][]speed{
 }
 
 // By the length of chains: levels 1 to 5, 6 and 7, 8 and 9.
-var deflateSpeeds = []speed{{32, 18}, {256, 10}, {4096, 6}}
+var deflateSpeeds = []speed{{32, 18}, {256, 16}, {4096, 8}}
 
 var lz4Speeds = []speed{{2, 300}, {4, 50}, {9, 20}, {12, 6}}
 
