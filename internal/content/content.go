@@ -97,7 +97,7 @@ type View struct {
 	// Closed says why compressed data is in Data as it is stored. "": it is not.
 	Closed string
 	// Segments make a member of the target of Data, which lies in them end to end. Only Trees
-	// sets them.
+	// and Inside set them.
 	Segments []Segment
 	// NotOpened are the compressed members of a member of the target that cannot be closed
 	// again, and why.
@@ -108,26 +108,43 @@ type View struct {
 
 // Part is a range of a member that is stored as it is or is one stream.
 type Part struct {
-	Range            // in the file, or in the content of In
+	Range            // in the file, or in the content of In or Of
 	Kind  codec.Kind // the compression that was undone; KindPlain: none
 	Size  int64      // of the content, in bytes
 	In    *Opened    // a compressed member that was opened; only Trees opens any
+	// Of is 1 and the index of the part of the view that the range is in the content of; only
+	// Inside opens such parts. 0: the range is in the file, or in In.
+	Of int
 }
 
-// Opened reports whether any compression was undone.
+// Opened reports whether any compression was undone, but for that inside of images.
 func (v *View) Opened() bool {
 	for _, p := range v.Parts {
-		if p.Kind != codec.KindPlain {
+		if p.Kind != codec.KindPlain && p.Of == 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// Sum returns the digest of Data.
+// Sum returns the digest of Data, with the members that are opened in it by Inside as they are
+// stored.
 func (v *View) Sum() digest.SHA256 {
 	w := digest.NewWriter(io.Discard)
-	v.WriteTo(w)
+	if v.Segments == nil {
+		v.WriteTo(w)
+		return w.Sum()
+	}
+	rest := v.Data
+	for _, s := range v.Segments {
+		if s.Member != nil {
+			w.Write(s.Member.Stored)
+			rest = rest[len(s.Member.Content):]
+		} else {
+			w.Write(rest[:s.Len])
+			rest = rest[s.Len:]
+		}
+	}
 	return w.Sum()
 }
 
@@ -161,6 +178,9 @@ type Options struct {
 	// Compressors are the device's own, by kind: a stream of the target is opened only
 	// if that gives the stored bytes again.
 	Compressors map[codec.Kind]func(io.Writer) (io.WriteCloser, error)
+	// Remake returns the level at which the device makes a gzip member of its content, if
+	// it can, for Inside.
+	Remake func(stored, content []byte) (level int, ok bool)
 	// Libraries are those that Trees closes compressed members with.
 	Libraries *member.Libraries
 	// Workers is how many members Trees closes at a time.

@@ -47,6 +47,9 @@ type Device interface {
 type Codecs struct {
 	MaxWindow   int64 // of zstd frames, in bytes
 	Compressors map[codec.Kind]func(io.Writer) (io.WriteCloser, error)
+	// Remake returns the level at which the device makes a gzip member of its content, with the
+	// same bytes: such members are opened inside of images. nil: none are.
+	Remake func(stored, content []byte) (level int, ok bool)
 	// Libraries are those with which a device closes compressed members wherever they are in the
 	// target: it opens those of the source, too. nil: it does not.
 	Libraries *member.Libraries

@@ -67,6 +67,8 @@ type Finder struct {
 	Count int
 	// Content is how many bytes their content may have together. Default: 2 GiB.
 	Content int64
+	// Only are the formats that are looked for. Default: all.
+	Only []Number
 	// Scattered returns the files of an image that lie in several pieces: for each its ranges,
 	// in order and apart. Default: none.
 	Scattered func(image []byte) [][]span.Range
@@ -222,7 +224,7 @@ func (s *search) at(at int, magics []magic) (*Member, error) {
 		return s.open(s.listed[0].number, s.listed[0].Found)
 	}
 	for _, g := range magics {
-		if !bytes.HasPrefix(s.b[at:], []byte(g.text)) {
+		if !bytes.HasPrefix(s.b[at:], []byte(g.text)) || s.Only != nil && !slices.Contains(s.Only, g.number) {
 			continue
 		}
 		if g.table != nil {

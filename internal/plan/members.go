@@ -64,7 +64,7 @@ func (m *maker) open() ([]*target, error) {
 	}
 	codecs := m.Device.Codecs()
 	m.opening = content.Options{
-		Load: m.Load, MaxWindow: codecs.MaxWindow, Compressors: codecs.Compressors,
+		Load: m.Load, MaxWindow: codecs.MaxWindow, Compressors: codecs.Compressors, Remake: codecs.Remake,
 		Libraries: codecs.Libraries, Workers: m.Workers, Progress: m.Progress, Opening: stage,
 		Note: func(s string) { m.notef("%s", s) },
 	}
@@ -92,7 +92,30 @@ func (m *maker) open() ([]*target, error) {
 		}
 		stored = stored || !t.view.Opened()
 	}
-	return targets, m.openCandidates(sources, stored)
+	views, err := m.openSources(sources, stored)
+	if err == nil && codecs.Remake != nil {
+		views, err = m.openInside(views, changed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return targets, m.setCandidates(views)
+}
+
+// openInside opens what is compressed inside the images of both sides.
+func (m *maker) openInside(old []*content.View, changed []*target) ([]*content.View, error) {
+	var new []*content.View
+	for _, t := range changed {
+		new = append(new, t.view)
+	}
+	old, new, err := m.opening.Inside(old, new)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range changed {
+		t.view = new[i]
+	}
+	return old, nil
 }
 
 // openTrees opens both sides for a device that opens compressed members itself.
@@ -159,10 +182,9 @@ type candidate struct {
 	side *match.Side
 }
 
-// openCandidates opens the members of the source: without their compression, and,
+// openSources returns views of the members of the source: without their compression, and,
 // if stored, also as they are stored.
-func (m *maker) openCandidates(sources []*content.Member, stored bool) error {
-	var views []*content.View
+func (m *maker) openSources(sources []*content.Member, stored bool) (views []*content.View, err error) {
 	for _, s := range sources {
 		opened, err := m.opening.Opened(s)
 		if err == nil && opened != nil {
@@ -178,10 +200,10 @@ func (m *maker) openCandidates(sources []*content.Member, stored bool) error {
 			if s.Name != "" {
 				err = fmt.Errorf("member %q: %w", s.Name, err)
 			}
-			return fmt.Errorf("source: %w", err)
+			return nil, fmt.Errorf("source: %w", err)
 		}
 	}
-	return m.setCandidates(views)
+	return views, nil
 }
 
 // setCandidates makes views of the source candidates. Small ones serve nobody but would make a second
@@ -239,7 +261,13 @@ func (m *maker) oldSide(v *content.View, new *match.Side) (*match.Side, []conten
 	at := 0
 	for _, i := range chosen {
 		c := m.candidates[i]
-		parts = append(parts, c.view.Parts...)
+		first := len(parts)
+		for _, p := range c.view.Parts {
+			if p.Of > 0 {
+				p.Of += first
+			}
+			parts = append(parts, p)
+		}
 		readers = append(readers, bytes.NewReader(c.side.Data))
 		for _, z := range c.side.Zeros {
 			old.Zeros = append(old.Zeros, match.Range{Off: at + z.Off, Len: z.Len})

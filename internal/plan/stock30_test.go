@@ -4,6 +4,7 @@ package plan
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"slices"
@@ -25,6 +26,14 @@ func TestMake30(t *testing.T) {
 	other := random(5, 1<<20)
 	// Runs of every kind, the same content more than once, and a source with two streams.
 	mixed := slices.Concat(old[:300<<10], make([]byte, 400<<10), new, old[300<<10:500<<10], new[:200<<10], random(9, 100<<10), other)
+	// An image with gzip members that zlib makes again; each has another first byte.
+	var before, after []byte
+	for i := range 20 {
+		text := []byte(hex.EncodeToString(random(uint64(20+i), 4<<10)))
+		before = slices.Concat(before, old[i<<12:(i+1)<<12], canonicalGzip(t, text))
+		text[0] = '#'
+		after = slices.Concat(after, old[i<<12:(i+1)<<12], canonicalGzip(t, text))
+	}
 	desc := func(v string) member {
 		return member{"sw-description", fmt.Appendf(nil, "software = { version = %q; };\n", v)}
 	}
@@ -49,6 +58,10 @@ func TestMake30(t *testing.T) {
 		{"shrunk to zeros", old, make([]byte, 1<<20), o, 3 << 10},
 		{"all of the source", gzipped(t, old), old, o, 3 << 10},
 		{"all of the source and more", gzipped(t, old), slices.Concat(old, old[:100]), o, 3 << 10},
+		{"members inside", before, after, o, 21 << 10},
+		{"members inside, compressed", gzipped(t, before), canonicalGzip(t, after), o, 21 << 10},
+		{"members inside an archive", archive(t, desc("1"), member{"a.gz", gzipped(t, before)}),
+			archive(t, desc("2"), member{"a", after}), o, 22 << 10},
 		{"nothing in common", random(6, 1<<20), append(random(7, 1<<20), make([]byte, 1<<20)...), o, 1<<20 + 3000},
 	} {
 		t.Run(c.name, func(t *testing.T) {

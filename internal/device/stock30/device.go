@@ -4,6 +4,7 @@ package stock30
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -49,7 +50,32 @@ func (d *Device) Codecs() device.Codecs {
 	return device.Codecs{
 		MaxWindow:   stocklib.MaxWindow,
 		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){codec.KindGzip: d.Zlib.NewCanonicalWriter},
+		Remake:      d.remake,
 	}
+}
+
+// remake returns the level at which zlib makes a gzip member, as the header says it. What GNU gzip
+// made is the same up to the size of a block of zlib's, some tens of KiB of content.
+func (d *Device) remake(stored, content []byte) (level int, ok bool) {
+	levels := map[byte]int{0: 6, 2: 9, 4: 1} // by the flags of zlib's headers (RFC 1952 section 2.3.1)
+	level, ok = levels[stored[8]]
+	if !ok {
+		return 0, false
+	}
+	rest := &expected{stored}
+	err := d.Zlib.Deflate(rest, bytes.NewReader(content), codec.ContainerGzip, level)
+	return level, err == nil && len(rest.want) == 0
+}
+
+// expected is a writer that takes what is wanted, and nothing else.
+type expected struct{ want []byte }
+
+func (e *expected) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(e.want, p) {
+		return 0, errors.New("other bytes")
+	}
+	e.want = e.want[len(p):]
+	return len(p), nil
 }
 
 // Reach has no limit.
@@ -108,10 +134,20 @@ func (d *Device) member(w *Writer, delta *device.Delta, m *device.Member) (*pamz
 // imageOf returns what a match says in terms of this package.
 func imageOf(delta *device.Delta, m *device.Member) (*Image, error) {
 	from := m.Image
-	im := &Image{Data: from.Target, SHA256: m.Content, Old: &Side{Data: from.Old}, Fresh: from.Fresh}
+	members, stored := 0, int64(0)
+	for _, s := range m.Segments {
+		if s.Member != nil {
+			members++
+			stored += s.Len
+		}
+	}
+	if members > 0 {
+		delta.Explain("gzip members inside: %d opened, of %d bytes", members, stored)
+	}
+	im := &Image{Data: from.Target, SHA256: m.Content, Segments: m.Segments, Old: &Side{Data: from.Old}, Fresh: from.Fresh}
 	for _, p := range m.Parts {
-		part := Part{Stored: p.Range, Kind: p.Kind, Size: p.Size}
-		if p.Kind != codec.KindPlain {
+		part := Part{Stored: p.Range, Kind: p.Kind, Size: p.Size, Of: p.Of}
+		if p.Kind != codec.KindPlain && p.Of == 0 {
 			sum, n, err := digest.SumReader(delta.Source.Section(p.Range))
 			if err == nil && n != p.Len {
 				err = io.ErrUnexpectedEOF

@@ -4,8 +4,9 @@
 // 3.0, how an image is made out of the source. The two read the same under another version
 // number. The result is a tree of recipes for a delta of version 1 or 2 (package pamz):
 //
-//	image  = chain(entries)
+//	image  = chain(entries, gzip members)
 //	entry  = zeros | slice of the old side | slice of the fresh bytes | slice of a pack
+//	member = slice of a chain of zlib_compression(chain(entries))
 //	pack   = bspatch(patch, chain(ranges of the old side, its fresh bytes))
 //	fresh  = zstd_decompression(frame, or frame and dictionary: ranges of the old side)
 //
@@ -31,6 +32,7 @@ import (
 	"swudelta/internal/codec"
 	"swudelta/internal/content"
 	"swudelta/internal/digest"
+	format "swudelta/internal/member"
 	"swudelta/internal/pamz"
 	"swudelta/internal/progress"
 )
@@ -49,21 +51,24 @@ type Side struct {
 
 // Part is what one stream, or a piece of the source as it is stored, holds.
 type Part struct {
-	Stored Range         // in the source
-	SHA256 digest.SHA256 // of the stored bytes; needed where they are a stream
+	Stored Range         // in the source, or in the content of Of
+	SHA256 digest.SHA256 // of the stored bytes; needed where they are a stream of the source
 	Kind   codec.Kind    // the stream's compression; KindPlain: none
 	Size   int64         // of the content, in bytes
+	Of     int           // 1 and the index of the part that a gzip member is in; 0: none
 }
 
 // Image is content of the target, and what it consists of.
 type Image struct {
 	Data    []byte
-	SHA256  digest.SHA256
+	SHA256  digest.SHA256 // of the image as it is: with Segments, not of Data
 	Old     *Side
 	Packs   []Pack
 	Fresh   []byte  // all fresh bytes, end to end
 	Context []Range // of the old side: what the fresh bytes may be like, sorted, disjoint
 	Entries []Entry // of all of Data, in order
+	// Segments make the image of Data. nil: it is Data.
+	Segments []content.Segment
 }
 
 // Pack is a patch, and what it makes.
@@ -150,30 +155,26 @@ func (w *Writer) Image(im *Image) (*pamz.Item, error) {
 		s.starts = append(s.starts, s.starts[len(s.starts)-1]+item.Length)
 		s.wholes = append(s.wholes, item)
 	}
-	var entries []*pamz.Item
-	at := int64(0)
-	for _, e := range im.Entries {
-		list, err := s.entry(e, at)
-		if err != nil {
-			return nil, fmt.Errorf("entry at %d: %w", at, err)
-		}
-		entries = append(entries, list...)
-		at += e.Len
+	segments := im.Segments
+	if segments == nil {
+		segments = []content.Segment{{Len: int64(len(im.Data))}}
 	}
-	if at != int64(len(im.Data)) {
-		return nil, fmt.Errorf("entries for %d bytes of %d", at, len(im.Data))
+	list, size, err := s.segments(segments)
+	if err != nil {
+		return nil, err
 	}
-	if len(entries) == 0 {
+	if len(list) == 0 {
 		return nil, errors.New("an image without content")
 	}
-	return w.chain(entries, at, im.SHA256), nil
+	return w.chain(list, size, im.SHA256), nil
 }
 
 // image is one image on its way.
 type image struct {
 	*Writer
 	*Image
-	parts  []*pamz.Item // of the old side
+	parts  []*pamz.Item // of the old side; nil for members, and for what serves nothing
+	inner  []*group     // of members of the old side
 	fresh  *pamz.Item
 	starts []int64      // where each of wholes ends, in the offsets of entries
 	wholes []*pamz.Item // nil for the old side, the fresh bytes, the packs
@@ -215,8 +216,18 @@ func flat(list []*pamz.Item) *pamz.Recipe {
 // openSide makes the items of the parts of the old side.
 func (s *image) openSide() error {
 	at := int64(0)
-	for _, p := range s.Old.Parts {
+	used := s.used()
+	var members []member
+	for i, p := range s.Old.Parts {
 		content := s.Old.Data[at : at+p.Size]
+		at += p.Size
+		if p.Of > 0 {
+			s.parts = append(s.parts, nil)
+			if used[i] {
+				members = append(members, member{i, s.opened(p, content), content})
+			}
+			continue
+		}
 		recipe := pamz.CopySource(p.Stored.Off)
 		if p.Kind != codec.KindPlain {
 			stored := s.item(p.Stored.Len, p.SHA256, recipe)
@@ -231,9 +242,93 @@ func (s *image) openSide() error {
 		}
 		// Where all of it was made before, it is taken from there.
 		s.parts = append(s.parts, s.item(p.Size, digest.Sum(content), recipe))
-		at += p.Size
+	}
+	s.inner = make([]*group, len(s.Old.Parts))
+	for g := range slices.Chunk(members, groupSize) {
+		joined := s.group(g)
+		for _, m := range g {
+			s.inner[m.number] = joined
+		}
 	}
 	return nil
+}
+
+// used says which parts of the old side serve something.
+func (s *image) used() []bool {
+	out := make([]bool, len(s.Old.Parts))
+	mark := func(r Range) {
+		start := int64(0)
+		for i, p := range s.Old.Parts {
+			out[i] = out[i] || max(r.Off, start) < min(r.End(), start+p.Size)
+			start += p.Size
+		}
+	}
+	for _, p := range s.Packs {
+		for _, r := range p.Ranges {
+			mark(r)
+		}
+	}
+	for _, r := range s.Context {
+		mark(r)
+	}
+	for _, e := range s.Entries {
+		if !e.Zero {
+			mark(Range{Off: e.Off, Len: e.Len})
+		}
+	}
+	return out
+}
+
+// member is a gzip member inside of an image.
+type member struct {
+	number  int // of the part
+	item    *pamz.Item
+	content []byte // of the item
+}
+
+// group is items end to end that can only be produced front to back. Slices of it have it staged
+// once, as a whole, and are then as good as bytes of the source.
+type group struct {
+	whole  *pamz.Item
+	starts map[int]int64 // of members in it, by their numbers
+	data   []byte
+}
+
+// groupSize is how many items are staged together: while they are, the library holds a stream
+// for each.
+const groupSize = 8
+
+func (s *image) group(list []member) *group {
+	g := &group{starts: map[int]int64{}}
+	var items []*pamz.Item
+	for _, m := range list {
+		g.starts[m.number] = int64(len(g.data))
+		g.data = append(g.data, m.content...)
+		items = append(items, m.item)
+	}
+	g.whole = s.chain(items, int64(len(g.data)), digest.Sum(g.data))
+	return g
+}
+
+// slices returns the items of a range of the group, end to end: never all of it, for whoever takes
+// that has it staged once more.
+func (s *image) slices(g *group, from, to int64) (list []*pamz.Item) {
+	if to-from == int64(len(g.data)) && to-from > 1 {
+		half := from + (to-from)/2
+		return append(s.slices(g, from, half), s.slices(g, half, to)...)
+	}
+	return []*pamz.Item{s.slice(g.whole, from, g.data[from:to])}
+}
+
+// opened returns the item of the content of a member of the old side.
+func (s *image) opened(p Part, content []byte) *pamz.Item {
+	start := int64(0)
+	for _, o := range s.Old.Parts[:p.Of-1] {
+		start += o.Size
+	}
+	start += p.Stored.Off
+	stored := s.slice(s.parts[p.Of-1], p.Stored.Off, s.Old.Data[start:start+p.Stored.Len])
+	return s.item(p.Size, digest.Sum(content), pamz.GzDecompression(stored))
 }
 
 // old returns the items of a range of the old side, end to end. What lies in one part is one
@@ -241,10 +336,24 @@ func (s *image) openSide() error {
 // and once more for whoever takes it whole.
 func (s *image) old(r Range) (list []*pamz.Item) {
 	start := int64(0)
-	for i, p := range s.Old.Parts {
+	for i := 0; i < len(s.Old.Parts); i++ {
+		p := s.Old.Parts[i]
 		from, to := max(r.Off, start), min(r.End(), start+p.Size)
 		switch {
 		case from >= to:
+		case s.inner[i] != nil:
+			g := s.inner[i]
+			first := g.starts[i] + from - start
+			last := g.starts[i] + to - start
+			// What follows in the same group is the same slice.
+			for to < r.End() && i+1 < len(s.Old.Parts) && s.inner[i+1] == g {
+				start += s.Old.Parts[i].Size
+				i++
+				to = min(r.End(), start+s.Old.Parts[i].Size)
+				last = g.starts[i] + to - start
+			}
+			list = append(list, s.slices(g, first, last)...)
+			p = s.Old.Parts[i]
 		case p.Kind != codec.KindPlain && to-from == p.Size && p.Size > 1:
 			half := start + p.Size/2
 			list = append(list, s.slice(s.parts[i], 0, s.Old.Data[from:half]), s.slice(s.parts[i], half-start, s.Old.Data[half:to]))
@@ -294,15 +403,20 @@ func (s *image) join(r run, before bool) *pamz.Item {
 	for _, b := range r.content {
 		sum.Write(b)
 	}
-	if i := slices.Index(s.parts, s.items[key{sum.Len(), sum.Sum()}]); i >= 0 && len(r.items) > 1 {
+	if it := s.items[key{sum.Len(), sum.Sum()}]; it != nil && len(r.items) > 1 && s.whole(it) {
 		first := r.content[0][:1]
-		one := run{[]*pamz.Item{s.slice(s.parts[i], 0, first)}, [][]byte{first}}
+		one := run{[]*pamz.Item{s.slice(it, 0, first)}, [][]byte{first}}
 		if before {
 			return s.join(run{append(one.items, r.items...), append(one.content, r.content...)}, before)
 		}
 		return s.join(run{append(slices.Clip(r.items), one.items...), append(slices.Clip(r.content), one.content...)}, before)
 	}
 	return s.chain(r.items, sum.Len(), sum.Sum())
+}
+
+// whole reports whether an item is a part of the old side, or a group of members.
+func (s *image) whole(it *pamz.Item) bool {
+	return slices.Contains(s.parts, it) || slices.ContainsFunc(s.inner, func(g *group) bool { return g != nil && g.whole == it })
 }
 
 // compressFresh makes the item of the fresh bytes: in the better of two ways, alone,
@@ -367,6 +481,82 @@ func (s *image) pack(p Pack, old run) (*pamz.Item, error) {
 		made.Write(b)
 	}
 	return s.item(made.Len(), made.Sum(), pamz.BSDiff(s.asset(p.Patch), s.join(old, false))), nil
+}
+
+// segments returns the items of the image, end to end, and its length: its entries, and where members
+// are opened slices of groups of them.
+func (s *image) segments(list []content.Segment) (out []*pamz.Item, size int64, err error) {
+	t := taker{image: s, entries: s.Entries}
+	var members []member
+	places := map[int]int{} // of members among the items, by their numbers
+	for i, segment := range list {
+		size += segment.Len
+		m := segment.Member
+		if m == nil {
+			items, err := t.take(segment.Len)
+			if err != nil {
+				return nil, 0, err
+			}
+			out = append(out, items...)
+			continue
+		}
+		if m.Number != format.Gzip || len(m.CloseParams) != 1 {
+			return nil, 0, fmt.Errorf("%v cannot be made again", m.Number)
+		}
+		items, err := t.take(int64(len(m.Content)))
+		if err != nil {
+			return nil, 0, err
+		}
+		content := s.chain(items, int64(len(m.Content)), digest.Sum(m.Content))
+		item := s.item(m.Len, m.SHA256, pamz.ZlibCompression(content, pamz.ContainerGzip, int64(m.CloseParams[0])))
+		members = append(members, member{i, item, m.Stored})
+		places[i] = len(out)
+		out = append(out, nil)
+	}
+	if t.at != int64(len(s.Data)) || len(t.entries) > 0 {
+		return nil, 0, fmt.Errorf("entries for %d bytes of %d", t.at, len(s.Data))
+	}
+	for g := range slices.Chunk(members, groupSize) {
+		joined := s.group(g)
+		for _, m := range g {
+			from := joined.starts[m.number]
+			out[places[m.number]] = s.slice(joined.whole, from, joined.data[from:from+int64(len(m.content))])
+		}
+	}
+	return out, size, nil
+}
+
+// taker takes entries piece by piece.
+type taker struct {
+	*image
+	entries []Entry
+	at      int64 // in Data
+}
+
+// take returns the items of the next n bytes.
+func (t *taker) take(n int64) (list []*pamz.Item, err error) {
+	for n > 0 {
+		if len(t.entries) == 0 {
+			return nil, fmt.Errorf("no entry at %d", t.at)
+		}
+		e := t.entries[0]
+		if e.Len <= n {
+			t.entries = t.entries[1:]
+		} else {
+			t.entries = slices.Clone(t.entries)
+			t.entries[0].Len -= n
+			t.entries[0].Off += n
+			e.Len = n
+		}
+		items, err := t.entry(e, t.at)
+		if err != nil {
+			return nil, fmt.Errorf("entry at %d: %w", t.at, err)
+		}
+		list = append(list, items...)
+		t.at += e.Len
+		n -= e.Len
+	}
+	return list, nil
 }
 
 // entry returns the items of an entry, which begins at at in the image: one for each

@@ -14,7 +14,9 @@ import (
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
 	"swudelta/internal/codec"
+	"swudelta/internal/content"
 	"swudelta/internal/digest"
+	format "swudelta/internal/member"
 	"swudelta/internal/pamz"
 	"swudelta/internal/suffix"
 	"swudelta/internal/tooltest"
@@ -44,8 +46,17 @@ func newUpdate(t testing.TB, r *rand.Rand) *update {
 	}
 	u := &update{source: text(2)}
 	old := &Side{}
+	var inner []Part // gzip members in the content of parts
+	var contents [][]byte
 	for i := range 1 + r.IntN(3) {
 		content := text(3 + r.IntN(20))
+		for range r.IntN(4) {
+			member := text(1 + r.IntN(3))
+			stored := deflated(t, member, 9)
+			inner = append(inner, Part{Stored: Range{Off: int64(len(content)), Len: int64(len(stored))}, Kind: codec.KindGzip, Size: int64(len(member)), Of: i + 1})
+			contents = append(contents, member)
+			content = append(append(content, stored...), text(1)...)
+		}
 		stored, p := content, Part{Kind: codec.KindPlain}
 		if i%2 == 1 {
 			var b bytes.Buffer
@@ -59,6 +70,8 @@ func newUpdate(t testing.TB, r *rand.Rand) *update {
 		old.Data = append(old.Data, content...)
 		old.Parts = append(old.Parts, p)
 	}
+	old.Parts = append(old.Parts, inner...)
+	old.Data = append(old.Data, bytes.Join(contents, nil)...)
 	for range 1 + r.IntN(2) {
 		u.images = append(u.images, newImage(t, r, old, text))
 	}
@@ -126,8 +139,54 @@ func newImage(t testing.TB, r *rand.Rand, old *Side, text func(int) []byte) *Ima
 		im.Entries = append(im.Entries, Entry{Len: v.Len, Off: v.Off})
 		im.Data = append(im.Data, place[v.Off:v.End()]...)
 	}
-	im.SHA256 = digest.Sum(im.Data)
+	rest := im.Data
+	for len(rest) > 0 && r.IntN(4) > 0 {
+		plain := rest[:r.IntN(len(rest))]
+		rest = rest[len(plain):]
+		member := rest[:1+r.IntN(len(rest))]
+		rest = rest[len(member):]
+		if len(plain) > 0 {
+			im.Segments = append(im.Segments, content.Segment{Len: int64(len(plain))})
+		}
+		level := 1 + r.IntN(9)
+		stored := deflated(t, member, level)
+		im.Segments = append(im.Segments, content.Segment{Len: int64(len(stored)), Member: &format.Member{
+			Number: format.Gzip, Len: int64(len(stored)), Stored: stored, SHA256: digest.Sum(stored), Content: member, CloseParams: []byte{byte(level)},
+		}})
+	}
+	if len(im.Segments) > 0 && len(rest) > 0 {
+		im.Segments = append(im.Segments, content.Segment{Len: int64(len(rest))})
+	}
+	im.SHA256 = digest.Sum(im.composed())
 	return im
+}
+
+// deflated is a gzip member as the device makes it.
+func deflated(t testing.TB, content []byte, level int) []byte {
+	_, zl := libraries(t)
+	var b bytes.Buffer
+	if err := zl.Deflate(&b, bytes.NewReader(content), codec.ContainerGzip, level); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// composed is the image that Data and Segments make.
+func (im *Image) composed() []byte {
+	if im.Segments == nil {
+		return im.Data
+	}
+	var out []byte
+	rest := im.Data
+	for _, s := range im.Segments {
+		piece, n := rest, s.Len
+		if s.Member != nil {
+			piece, n = s.Member.Stored, int64(len(s.Member.Content))
+		}
+		out = append(out, piece[:s.Len]...)
+		rest = rest[n:]
+	}
+	return out
 }
 
 // encode makes the delta, and what its target is.
@@ -139,10 +198,10 @@ func (u *update) encode(t testing.TB, z *codec.Zstd, zl *codec.Zlib) (delta, tar
 		if err != nil {
 			t.Fatal(err)
 		}
-		stored, kind := im.Data, codec.KindPlain
+		stored, kind := im.composed(), codec.KindPlain
 		if i%2 == 1 {
 			var b bytes.Buffer
-			if err := zl.Deflate(&b, bytes.NewReader(im.Data), codec.ContainerGzip, 9); err != nil {
+			if err := zl.Deflate(&b, bytes.NewReader(stored), codec.ContainerGzip, 9); err != nil {
 				t.Fatal(err)
 			}
 			stored, kind = b.Bytes(), codec.KindGzip
