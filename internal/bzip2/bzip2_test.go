@@ -130,7 +130,7 @@ func TestDecoders(t *testing.T) {
 				return
 			}
 			var quick bytes.Buffer
-			if err := EncodeQuick(&quick, s.data, 2); err != nil {
+			if err := (Encoder{Workers: 2, Quick: true}).Encode(&quick, s.data); err != nil {
 				t.Fatal(err)
 			}
 			checkDecodes(t, quick.Bytes(), s.data)

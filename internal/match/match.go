@@ -14,9 +14,10 @@
 package match
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"runtime"
+	"sync/atomic"
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
@@ -173,12 +174,17 @@ func (im *Image) Explain(line func(format string, args ...any)) {
 	line("bytes of the patches: control %d diff %d extra %d; ranges %d, entries %d", sizes.Control, sizes.Diff, sizes.Extra, ranges, len(im.Entries))
 }
 
-// compress compresses a stream of a patch.
-func (f *finder) compress(dst io.Writer, src []byte) error {
-	if f.Effort.Quick {
-		return bzip2.EncodeQuick(dst, src, f.workers())
-	}
-	return bzip2.Encode(dst, src, f.workers())
+// encode encodes a patch. The stage counts size bytes meanwhile: about as many as its streams have.
+func (f *finder) encode(p *bsdiff.Patch, size int, stage *progress.Stage) ([]byte, bsdiff.Sizes, error) {
+	var left atomic.Int64
+	left.Store(int64(size))
+	e := bzip2.Encoder{Workers: f.workers(), Quick: f.Effort.Quick, Progress: func(n int64) {
+		stage.Add(min(n, max(left.Add(-n)+n, 0)))
+	}}
+	var b bytes.Buffer
+	sizes, err := p.Encode(&b, e.Encode)
+	stage.Add(max(left.Load(), 0))
+	return b.Bytes(), sizes, err
 }
 
 func (f *finder) workers() int {

@@ -156,6 +156,7 @@ func (f *finder) arrangePacks(l Limits, stage *progress.Stage) []*pack {
 		// smaller pack could not have a larger old side.
 		size: load/n + 1,
 	}
+	k.stage = stage
 	for _, p := range unplaced {
 		k.unplaced = append(k.unplaced, Between(p.at, p.end()))
 	}
@@ -185,6 +186,7 @@ type packer struct {
 // pack makes packs of material in some order, and of unplaced material. worth estimates how
 // many bytes of the delta they save.
 func (k *packer) pack(order, unplaced []piece) (packs []*pack, worth int) {
+	k.stage.Expect(int64(total(order, pieceLen) + total(unplaced, pieceLen)))
 	add := func(p *pack, served int) {
 		worth += k.worth(p, served)
 		packs = append(packs, p)
@@ -455,6 +457,8 @@ type chooser struct {
 	hits      []int32 // by block: how many are
 	hinted    []int32 // by block: how many hints stand for
 
+	stage *progress.Stage // counts bytes of material; may be nil
+
 	// The blocks that each anchor could be taken from, those of all anchors end to
 	// end.
 	blocks []int32
@@ -504,6 +508,7 @@ func (c *chooser) choose(material []piece, budget int) (ranges, filler []Range, 
 			done = run.end()
 		})
 		c.look(done, m.end(), anchorBits)
+		c.stage.Add(int64(m.n))
 	}
 	c.found = append(c.found, found{first: int32(len(c.blocks))})
 	// Content that occurs in many blocks would select all of them. So each anchor now counts

@@ -3,7 +3,6 @@
 package match
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -63,7 +62,11 @@ func (f *finder) matchPacks() ([]*madePack, error) {
 		spaces <- &workspace{}
 	}
 	copied := f.division.copied(f.old.Index)
-	stage := f.Progress.Start("packs", progress.Bytes, int64(total(packs, (*pack).oldSize)+total(packs, (*pack).newSize)))
+	size := total(packs, (*pack).oldSize) + total(packs, (*pack).newSize)
+	if !f.Whole {
+		size += total(packs, (*pack).newSize) // which is coded, too
+	}
+	stage := f.Progress.Start("packs", progress.Bytes, int64(size))
 	stage.Divide(len(packs))
 	err = parallel(len(packs), n, func(i int) error {
 		stage.Next()
@@ -105,7 +108,8 @@ type workspace struct {
 }
 
 // match finds the patch of a pack. It returns nil if a device with budget bytes
-// for both sides cannot apply it. The stage counts bytes of both sides.
+// for both sides cannot apply it. The stage counts bytes of both sides, and those of the new one
+// once more while the patch is coded.
 func (w *workspace) match(p *pack, budget int, f *finder, stage *progress.Stage) (*madePack, error) {
 	from, to := slices.Grow(w.from[:0], p.oldSize()), slices.Grow(w.to[:0], p.newSize())
 	for _, r := range p.ranges {
@@ -131,10 +135,8 @@ func (w *workspace) match(p *pack, budget int, f *finder, stage *progress.Stage)
 		k := &madePack{pack: &pack{ranges: p.ranges}, fresh: fresh, sites: sites, known: copied}
 		k.material, k.direct = cutRuns(p.material, runs)
 		whole = nil // it is large
-		var encoded bytes.Buffer
 		var err error
-		k.sizes, err = patch.Encode(&encoded, f.compress)
-		k.patch = encoded.Bytes()
+		k.patch, k.sizes, err = f.encode(patch, len(to), stage)
 		return k, err
 	}
 	return nil, nil
