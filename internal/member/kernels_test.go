@@ -44,6 +44,42 @@ func TestKernels(t *testing.T) {
 	}
 }
 
+// TestRealKernels opens and closes the kernels that SWUDELTA_KERNELS names, separated by blanks, and says
+// what that takes: zImages of distributions, say, or what gzip makes of an Image.
+func TestRealKernels(t *testing.T) {
+	names := strings.Fields(os.Getenv("SWUDELTA_KERNELS"))
+	if len(names) == 0 {
+		t.Skip("SWUDELTA_KERNELS names no kernels")
+	}
+	for _, name := range names {
+		kernel, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := (&Finder{}).Find(kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest := 0
+		for _, m := range list {
+			if err := m.Close(libraries()); err != nil {
+				t.Logf("%s: %v at %d, %d bytes: %v", name, m.Number, m.Off, m.Len, err)
+				continue
+			}
+			memory, err := formats[m.Number].CloseMemory(m.CloseParams, int64(len(m.Content)), m.Len)
+			if err != nil {
+				t.Fatal(err)
+			}
+			largest = max(largest, len(m.Content))
+			t.Logf("%s: %v at %d, %d bytes of %d, closes with %d bytes and %d MiB",
+				name, m.Number, m.Off, m.Len, len(m.Content), len(m.CloseParams), memory>>20)
+		}
+		if largest < len(kernel) {
+			t.Errorf("%s: the payload was not opened and closed", name)
+		}
+	}
+}
+
 // TestRamdisks opens initial ramdisks as initramfs-tools and dracut make them: an archive with microcode
 // that is not compressed, then one that is, with modules that are compressed in their own way.
 func TestRamdisks(t *testing.T) {
