@@ -220,7 +220,11 @@ func (m *maker) setCandidates(views []*content.View) error {
 	for _, v := range views {
 		side := m.side(v, m.SourceLayouts, "source")
 		var err error
-		if side.Index, err = match.NewIndex(side.Data, side.Zeros, m.indexMemory()/int64(len(views)), stage); err != nil {
+		memory := m.indexMemory() / int64(len(views))
+		if m.Effort == 0 {
+			memory = min(memory, int64(len(side.Data)/quickIndex))
+		}
+		if side.Index, err = match.NewIndex(side.Data, side.Zeros, memory, stage); err != nil {
 			return err
 		}
 		m.candidates = append(m.candidates, &candidate{v, side})

@@ -35,6 +35,12 @@ func Mapped(memory int64) int64 { return memory / mappedShare }
 // Heap returns how much of the memory, in bytes, the Go heap may take, or less than 0.
 func Heap(memory int64) int64 { return memory - Mapped(memory) - processMemory }
 
+// quickIndex is how many bytes of content an index has a byte for, at least, at level 0. With 4, that of
+// a 352 MiB image has every second anchor, which takes an eighth less processor time for all; the
+// delta of full-size patch is smaller by 0.03 %, that of minor larger by 0.07 %. With 8: larger by
+// 0.05 %, and no faster.
+const quickIndex = 4
+
 // indexMemory is what all indexes of candidates may take, in bytes, and once more the one of
 // candidates that are joined.
 func (m *maker) indexMemory() int64 { return max(Heap(m.Memory)/indexShare, 0) }

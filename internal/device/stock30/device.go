@@ -81,8 +81,14 @@ func (e *expected) Write(p []byte) (int, error) {
 // Reach has no limit.
 func (d *Device) Reach() int64 { return math.MaxInt64 }
 
-// Limits returns the limits of matching, which are taken over from generation 1.0.
-func (d *Device) Limits(memory int64) match.Limits { return stocklib.Limits(memory) }
+// Limits returns the limits of matching, which are taken over from generation 1.0, but that packs
+// leave room for items and for what earlier packs left in the heap: without it, the delta of a
+// full-size image would often be made twice.
+func (d *Device) Limits(memory int64) match.Limits {
+	l := stocklib.Limits(memory)
+	l.Pack -= l.Pack / 12
+	return l
+}
 
 // Write returns the delta as a PAMZ file of the form that the device reads.
 func (d *Device) Write(delta *device.Delta) ([]byte, error) {
