@@ -51,7 +51,9 @@ func (e Effort) Memory(old, sorted, new int) int64 {
 // bytes.
 func (e Effort) longRun() int {
 	switch e {
-	case Fast, Quick, Quickest:
+	case Quickest: // 8 to 12 take a tenth less time than 16; 10 costs 0.7 % on `minor`, and gains 0.3 % on `patch`
+		return 10
+	case Fast, Quick:
 		return 16
 	case Thorough:
 		return 32
