@@ -58,10 +58,13 @@ func TestStockMemory(t *testing.T) {
 				least, most = min(least, taken), max(most, taken)
 			}
 			text := fmt.Sprintf("predicted %d KiB, taken %d to %d", dump.Device.Memory>>10, least>>10, most>>10)
-			if p := float64(dump.Device.Memory); p < float64(most) || p > 1.15*float64(most) {
+			// Few runs on an idle machine do not show all that timing can bring about: 24 on a busy
+			// one took up to 7 % more of what an update of 56 to 60 MiB takes.
+			if p := float64(dump.Device.Memory); p < float64(most) || p > 1.18*float64(most) {
 				t.Error(text)
+			} else {
+				t.Log(text)
 			}
-			t.Log(text)
 		})
 	}
 }
