@@ -102,8 +102,12 @@ func (m *maker) open() ([]*target, error) {
 	return targets, m.setCandidates(views)
 }
 
-// openInside opens what is compressed inside the images of both sides.
+// openInside opens what is compressed inside the images of both sides, if the target is one image as it
+// is. In an image that is compressed after that, the library holds a stream for each member at a time.
 func (m *maker) openInside(old []*content.View, changed []*target) ([]*content.View, error) {
+	if t := changed[0]; t.view.Opened() || t.Len != m.target.Size {
+		return old, nil
+	}
 	var new []*content.View
 	for _, t := range changed {
 		new = append(new, t.view)
