@@ -6,7 +6,7 @@
 //
 //	image  = chain(entries, gzip members)
 //	entry  = zeros | slice of the old side | slice of the fresh bytes | slice of a pack
-//	member = slice of a chain of zlib_compression(chain(entries))
+//	member = zlib_compression(chain(entries))
 //	pack   = bspatch(patch, chain(ranges of the old side, its fresh bytes))
 //	fresh  = zstd_decompression(frame, or frame and dictionary: ranges of the old side)
 //
@@ -483,13 +483,11 @@ func (s *image) pack(p Pack, old run) (*pamz.Item, error) {
 	return s.item(made.Len(), made.Sum(), pamz.BSDiff(s.asset(p.Patch), s.join(old, false))), nil
 }
 
-// segments returns the items of the image, end to end, and its length: its entries, and where members
-// are opened slices of groups of them.
+// segments returns the items of the image, end to end, and its length: its entries, and members that
+// are made of entries.
 func (s *image) segments(list []content.Segment) (out []*pamz.Item, size int64, err error) {
 	t := taker{image: s, entries: s.Entries}
-	var members []member
-	places := map[int]int{} // of members among the items, by their numbers
-	for i, segment := range list {
+	for _, segment := range list {
 		size += segment.Len
 		m := segment.Member
 		if m == nil {
@@ -508,20 +506,10 @@ func (s *image) segments(list []content.Segment) (out []*pamz.Item, size int64, 
 			return nil, 0, err
 		}
 		content := s.chain(items, int64(len(m.Content)), digest.Sum(m.Content))
-		item := s.item(m.Len, m.SHA256, pamz.ZlibCompression(content, pamz.ContainerGzip, int64(m.CloseParams[0])))
-		members = append(members, member{i, item, m.Stored})
-		places[i] = len(out)
-		out = append(out, nil)
+		out = append(out, s.item(m.Len, m.SHA256, pamz.ZlibCompression(content, pamz.ContainerGzip, int64(m.CloseParams[0]))))
 	}
 	if t.at != int64(len(s.Data)) || len(t.entries) > 0 {
 		return nil, 0, fmt.Errorf("entries for %d bytes of %d", t.at, len(s.Data))
-	}
-	for g := range slices.Chunk(members, groupSize) {
-		joined := s.group(g)
-		for _, m := range g {
-			from := joined.starts[m.number]
-			out[places[m.number]] = s.slice(joined.whole, from, joined.data[from:from+int64(len(m.content))])
-		}
 	}
 	return out, size, nil
 }
