@@ -77,6 +77,8 @@ func run(c *tool.Context) error {
 	// Deltas of many small patches make decoders faster than the collector, left
 	// to itself, gets rid of them. More may be used where it is needed.
 	debug.SetMemoryLimit(32 << 20)
+	// Libraries take memory, too, of which the collector does not know.
+	debug.SetGCPercent(20)
 	verify := func(digest.SHA256) error { return nil }
 	if c.IsSet("sha256") {
 		want, err := digest.Parse(c.String("sha256"))

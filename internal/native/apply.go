@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
+	"swudelta/internal/codec"
 	"swudelta/internal/digest"
 	"swudelta/internal/displace"
 	"swudelta/internal/errnum"
@@ -96,16 +98,17 @@ func (a *applier) apply(dst io.Writer, source io.ReaderAt, sourceSize int64) err
 	if err := a.checkSource(source, sourceSize); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	ops, err := a.decodeOps(a.oldSize(), a.newSize())
-	if err != nil {
-		return fmt.Errorf("section %v: %w", TypeOperations, err)
+	if err := a.eachOp(func(Op) error { return nil }); err != nil {
+		return err
 	}
+	codec.ReturnFreed()
 	if err := a.stage(source, need.Scratch); err != nil {
 		return err
 	}
-	if a.new, err = a.makeNew(ops); err != nil {
+	if a.new, err = a.makeNew(); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // opening has left much behind
 	sum := digest.NewWriter(reporter{dst, a.opts.Progress})
 	out := bufio.NewWriterSize(sum, 128<<10)
 	if err := a.segments(out, a.New); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
@@ -15,6 +16,10 @@ import (
 
 // pipeSize is how much content waits to be closed, in bytes.
 const pipeSize = 64 << 10
+
+// muchMemory is how much a library takes for a segment, in bytes, before the collector is called:
+// it does not know of that memory.
+const muchMemory = 4 << 20
 
 // pipeMemory is what a segment takes beside what its format takes, in bytes.
 const pipeMemory = 2 * pipeSize
@@ -52,6 +57,9 @@ func (a *applier) closed(w io.Writer, s *Segment) error {
 	params, err := a.read(s.params.offset, s.params.Length)
 	if err != nil {
 		return err
+	}
+	if n, _ := s.format().CloseMemory(params, s.content(), s.Length); n >= muchMemory {
+		debug.FreeOSMemory()
 	}
 	content, in := io.Pipe()
 	made := make(chan error, 1)

@@ -117,9 +117,9 @@ func reopened(t *testing.T, sourceName, deltaName string) *encoder {
 		t.Fatal(err)
 	}
 	defer a.close()
-	ops, err := a.decodeOps(a.oldSize(), a.newSize())
+	ops, err := d.Operations()
 	if err == nil {
-		a.new, err = a.makeNew(ops)
+		a.new, err = a.makeNew()
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,12 @@ func (d *Delta) Operations() ([]Op, error) {
 	if err := d.verify(); err != nil {
 		return nil, err
 	}
-	return d.decodeOps(d.oldSize(), d.newSize())
+	var list []Op
+	err := d.eachOp(func(o Op) error {
+		list = append(list, o)
+		return nil
+	})
+	return list, err
 }
 
 // Closing is how many bytes of parameters a segment of a delta that was opened is closed with.

@@ -613,8 +613,18 @@ func TestFarOperations(t *testing.T) {
 	for _, o := range ops {
 		size += o.Len
 	}
-	d := &Delta{Size: int64(len(b)), file: bytes.NewReader(b), Sections: []Section{{Type: TypeOperations, Length: int64(len(b))}}}
-	got, err := d.decodeOps(1<<40, size)
+	read := func(oldSize, newSize int64) (list []Op, err error) {
+		d := &Delta{
+			Size: int64(len(b)), file: bytes.NewReader(b), Sections: []Section{{Type: TypeOperations, Length: int64(len(b))}},
+			Old: []Stream{{Size: oldSize}}, New: []Segment{{Length: newSize}},
+		}
+		err = d.eachOp(func(o Op) error {
+			list = append(list, o)
+			return nil
+		})
+		return list, err
+	}
+	got, err := read(1<<40, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -622,7 +632,7 @@ func TestFarOperations(t *testing.T) {
 		t.Errorf("operations %v, want %v", got, ops)
 	}
 	for _, bad := range [][2]int64{{1<<40 - 1, size}, {1 << 40, size - 1}, {1 << 40, size + 1}} {
-		if _, err := d.decodeOps(bad[0], bad[1]); !fault.IsData(err) {
+		if _, err := read(bad[0], bad[1]); !fault.IsData(err) {
 			t.Errorf("old side of %d, new side of %d: %v", bad[0], bad[1], err)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 // reads closes members meanwhile. That helps as far as content that is dear to make and
 // members that are dear to close lie side by side: on full-size pairs it is little, even
 // with 64 MiB of content made ahead, since the large members hardly change.
-func (a *applier) makeNew(ops []Op) (*ahead, error) {
-	c, err := a.newCopier(ops)
+func (a *applier) makeNew() (*ahead, error) {
+	c, err := a.newCopier()
 	if err != nil {
 		return nil, err
 	}
@@ -29,9 +29,9 @@ func (a *applier) makeNew(ops []Op) (*ahead, error) {
 	}
 	leaves := leafSizes(a.New, nil)
 	return goAhead(func(w io.Writer) error {
-		c.literals = goAhead(func(w io.Writer) error { return l.run(w, ops) })
+		c.literals = goAhead(func(w io.Writer) error { return l.run(w, a.Delta) })
 		defer c.literals.close()
-		return c.run(w, ops, leaves)
+		return c.run(w, a.Delta, leaves)
 	}), nil
 }
 
@@ -49,15 +49,19 @@ type copier struct {
 	marks     []byte
 }
 
-func (a *applier) newCopier(ops []Op) (*copier, error) {
+func (a *applier) newCopier() (*copier, error) {
 	c := &copier{
 		old: newWindow(a.old), buf: make([]byte, stretchSize),
 		predicted: make([]byte, stretchSize+2*margin), marks: make([]byte, stretchSize),
 	}
 	if a.section(TypeDisplacements).Length > 0 {
+		copies, err := a.copies()
+		if err != nil {
+			return nil, err
+		}
 		plan, err := a.decodePlan()
 		if err == nil {
-			c.predictor, err = displace.New(plan, copiesOf(ops), a.old)
+			c.predictor, err = displace.New(plan, copies, a.old)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("section %v: %w", TypeDisplacements, err)
@@ -69,11 +73,11 @@ func (a *applier) newCopier(ops []Op) (*copier, error) {
 	return c, nil
 }
 
-// run writes what operations make, in stretches that end where plain segments do: leaves are
+// run writes what the operations of a delta make, in stretches that end where plain segments do: leaves are
 // the sizes of those.
-func (c *copier) run(w io.Writer, ops []Op, leaves []int64) error {
+func (c *copier) run(w io.Writer, d *Delta, leaves []int64) error {
 	left := int64(0) // of the leaf
-	for _, o := range ops {
+	err := d.eachOp(func(o Op) error {
 		for o.Len > 0 {
 			for left == 0 {
 				left, leaves = leaves[0], leaves[1:]
@@ -91,6 +95,10 @@ func (c *copier) run(w io.Writer, ops []Op, leaves []int64) error {
 			}
 			c.at, o.Len, left = c.at+n, o.Len-n, left-n
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := c.literals.end(); err != nil {
 		return err
@@ -168,16 +176,16 @@ func (a *applier) newLiteralReader() (*literalReader, error) {
 	return l, nil
 }
 
-// run writes the literals among operations, end to end.
-func (l *literalReader) run(w io.Writer, ops []Op) error {
+// run writes the literals among the operations of a delta, end to end.
+func (l *literalReader) run(w io.Writer, d *Delta) error {
 	at, diagonal := int64(0), int64(0)
-	for _, o := range ops {
+	err := d.eachOp(func(o Op) error {
 		if o.Kind == Copy {
 			diagonal = o.Old - at
 		}
 		if o.Kind != Literal && o.Kind != Stored {
 			at += o.Len
-			continue
+			return nil
 		}
 		for end := at + o.Len; at < end; {
 			b := l.buf[:min(end-at, stretchSize)]
@@ -189,6 +197,10 @@ func (l *literalReader) run(w io.Writer, ops []Op) error {
 			}
 			at += int64(len(b))
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return l.end()
 }

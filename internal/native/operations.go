@@ -12,9 +12,9 @@ import (
 	"swudelta/internal/mix"
 )
 
-// opMemory is what an operation takes while a delta is applied, in bytes, with its
-// copy in the list for predictions.
-const opMemory = 24 + 24
+// opMemory is what an operation takes while a delta is applied, in bytes: its copy in the list
+// from which predictions are prepared.
+const opMemory = 24
 
 // encodeOps returns the section of operations: their number in base 128, then they
 // themselves, coded.
@@ -48,22 +48,22 @@ func (d *Delta) countOps() (int64, *io.SectionReader, error) {
 	return int64(v), io.NewSectionReader(d.file, s.offset+int64(n), s.Length-int64(n)), nil
 }
 
-// decodeOps reads the operations. They are those of a new side of the stated size, and
-// copy from an old side of the stated size.
-func (d *Delta) decodeOps(oldSize, newSize int64) ([]Op, error) {
+// eachOp decodes the operations, and calls f for each, until it fails. Whoever wants them
+// decodes them anew: that takes less than a hundredth of the time of applying, and a list
+// would be among the largest things in memory.
+func (d *Delta) eachOp(f func(Op) error) error {
+	damaged := func(err error) error { return fmt.Errorf("section %v: %w", TypeOperations, err) }
+	oldSize, newSize := d.oldSize(), d.newSize()
 	count, r, err := d.countOps()
+	if err == nil && count > newSize {
+		err = fault.Dataf("%d operations for %d bytes", count, newSize)
+	}
 	if err != nil {
-		return nil, err
+		return damaged(err)
 	}
-	if count > newSize {
-		return nil, fault.Dataf("%d operations for %d bytes", count, newSize)
-	}
-	var ops []Op
 	at := int64(0)
 	if count > 0 {
-		ops = make([]Op, 0, min(count, 1<<16))
-		c := mix.NewDecoder(r)
-		m := newControls()
+		c, m := mix.NewDecoder(r), newControls()
 		for i := range count {
 			o, err := m.code(c, Op{}, at)
 			if err == nil {
@@ -77,19 +77,43 @@ func (d *Delta) decodeOps(oldSize, newSize int64) ([]Op, error) {
 				err = fault.Dataf("copies %d bytes at %d of an old side of %d", o.Len, o.Old, oldSize)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("operation %d: %w", i, err)
+				return damaged(fmt.Errorf("operation %d: %w", i, err))
 			}
-			ops = append(ops, o)
+			if err := f(o); err != nil {
+				return err
+			}
 			at += o.Len
 		}
 		if err := c.End(); err != nil {
-			return nil, err
+			return damaged(err)
 		}
 	}
 	if at != newSize {
-		return nil, fault.Dataf("operations make %d bytes of a new side of %d", at, newSize)
+		return damaged(fault.Dataf("operations make %d bytes of a new side of %d", at, newSize))
 	}
-	return ops, nil
+	return nil
+}
+
+// copies returns the copies among the operations.
+func (d *Delta) copies() ([]displace.Copy, error) {
+	n, at := 0, int64(0)
+	err := d.eachOp(func(o Op) error {
+		if o.Kind == Copy {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]displace.Copy, 0, n)
+	return list, d.eachOp(func(o Op) error {
+		if o.Kind == Copy {
+			list = append(list, displace.Copy{New: at, Old: o.Old, Len: o.Len})
+		}
+		at += o.Len
+		return nil
+	})
 }
 
 // copiesOf returns the copies among operations.
