@@ -81,18 +81,31 @@ func linkHistories() (t [256][2]uint8) {
 	return t
 }
 
-// Histories foretell the next bit: a probability for each history, which starts at
-// what the counts say.
-type Histories [256]Prob
+// forecasts foretell the next bit by the history.
+type forecasts [256]forecast
 
-// Reset makes all probabilities what the counts say.
-func (t *Histories) Reset() {
+// forecast is a probability with its stretched form, which is there before it is asked for.
+type forecast struct {
+	prob      Prob
+	stretched int32
+}
+
+func (f *forecast) set(p Prob) { f.prob, f.stretched = p, p.Stretch() }
+
+// learn moves the probability towards the bit that came.
+func (f *forecast) learn(bit int) {
+	f.prob.Update(bit, predictorLimit)
+	f.stretched = f.prob.Stretch()
+}
+
+// reset makes all probabilities what the counts say.
+func (t *forecasts) reset() {
 	for i := range t {
-		t[i] = NewProb(32768)
+		t[i].set(NewProb(32768))
 		if i < len(histories) {
 			h := histories[i]
 			n, ones := int32(h.zeros)+int32(h.ones), int32(h.ones)
-			t[i] = NewProb((ones*2 + 1) * 65536 / (n*2 + 2))
+			t[i].set(NewProb((ones*2 + 1) * 65536 / (n*2 + 2)))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/iotest"
@@ -58,10 +59,10 @@ func TestTablesAreTheSameEverywhere(t *testing.T) {
 	for _, v := range next {
 		b = append(b, v[0], v[1])
 	}
-	var h Histories
-	h.Reset()
-	for _, p := range h {
-		b = binary.LittleEndian.AppendUint32(b, uint32(p))
+	var h forecasts
+	h.reset()
+	for _, f := range h {
+		b = binary.LittleEndian.AppendUint32(b, uint32(f.prob))
 	}
 	if got, want := digest.Sum(b).Hex(), "8194f3d4a4dabeb8303ca9836ee584458a2426f0b179984486c04c06cf506921"; got != want {
 		t.Errorf("tables have digest %s, want %s", got, want)
@@ -313,4 +314,56 @@ func FuzzCoder(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// CodeHalf codes what four calls of Code code, and learns the same.
+func TestCodeHalf(t *testing.T) {
+	const situations = 3
+	r := rand.New(rand.NewPCG(3, 4))
+	halves, fours := NewPredictor(situations*64), NewPredictor(situations*64)
+	slots := [2]*Slots{NewSlots(8), NewSlots(8)}
+	fits := [2][2]Prob{{NewProb(20000), NewProb(50000)}, {NewProb(20000), NewProb(50000)}}
+	none := [2]Prob{NewProb(1 << 15), NewProb(1 << 15)}
+	var coded []int
+	c := NewEncoder()
+	draw := func(r *rand.Rand) (hashes [Contexts]uint32, guess, set int) {
+		for i := range hashes {
+			hashes[i] = Hash(uint32(i), r.Uint32()%20)
+		}
+		if guess = r.IntN(17) + 15; guess == 15 {
+			guess = 0
+		}
+		return hashes, guess, r.IntN(situations)<<6 | r.IntN(2)<<4
+	}
+	find := func(s *Slots, h [Contexts]uint32) (a, b, c, d *Slot) {
+		return s.Find(h[0]), s.Find(h[1]), s.Find(h[2]), s.Find(h[3])
+	}
+	for range 5000 {
+		hashes, guess, set := draw(r)
+		coded = append(coded, int(hashes[0]>>7)&12|r.IntN(4))
+		s0, s1, s2, s3 := find(slots[0], hashes)
+		halves.CodeHalf(c, coded[len(coded)-1], set, &Guess{guess, &fits[0], &none[0]}, s0, s1, s2, s3)
+	}
+	code := c.Finish()
+	r = rand.New(rand.NewPCG(3, 4))
+	c = NewDecoder(bytes.NewReader(code))
+	for i, want := range coded {
+		hashes, guess, set := draw(r)
+		r.IntN(4)
+		s0, s1, s2, s3 := find(slots[1], hashes)
+		node := 1
+		for k := 3; k >= 0; k-- {
+			prob, set := &none[1], set|node
+			if guess>>(k+1) == node {
+				prob, set = &fits[1][guess>>k&1], set|32
+			}
+			node = node<<1 | fours.Code(c, 0, set, prob, &s0[node], &s1[node], &s2[node], &s3[node])
+		}
+		if node&15 != want {
+			t.Fatalf("half %d is %d, want %d", i, node&15, want)
+		}
+	}
+	if err := c.End(); err != nil || !reflect.DeepEqual(halves, fours) || fits[0] != fits[1] || none[0] != none[1] {
+		t.Errorf("the predictors have learned different things, error %v", err)
+	}
 }

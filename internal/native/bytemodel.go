@@ -43,23 +43,22 @@ func newByteModel(log uint, situations int) *byteModel {
 // context.
 func (m *byteModel) code(c *mix.Coder, b byte, hashes *[mix.Contexts]uint32, g guess, situation int) byte {
 	leaveOut(hashes, m.without)
-	node := 1
-	for half := 4; half >= 0; half -= 4 {
-		slot := func(i int) *mix.Slot { return m.slots.Find(mix.Hash(hashes[i], uint32(node)*slotHash)) }
-		s0, s1, s2, s3 := slot(0), slot(1), slot(2), slot(3)
-		sub := 1
-		for k := half + 3; k >= half; k-- {
-			set := situation<<6 | half<<2 | sub
-			prob := &m.none
-			if (g.value|256)>>(k+1) == node {
-				set |= 32
-				prob = &m.guesses[g.sure&maxSure][g.value>>k&1]
-			}
-			n := sub & 15
-			bit := m.bits.Code(c, int(b>>k)&1, set, prob, &s0[n], &s1[n], &s2[n], &s3[n])
-			node = node<<1 | bit
-			sub = sub<<1 | bit
-		}
+	half := mix.Guess{Fits: &m.guesses[g.sure&maxSure], None: &m.none}
+	if g.value >= 0 {
+		half.Half = 16 | g.value>>4
 	}
-	return byte(node)
+	high := m.half(c, int(b>>4), situation<<6|16, hashes, 1, &half)
+	if half.Half == 16|high {
+		half.Half = 16 | g.value&15
+	} else {
+		half.Half = 0
+	}
+	low := m.half(c, int(b&15), situation<<6, hashes, 16|high, &half)
+	return byte(high<<4 | low)
+}
+
+// half codes the bits v behind those of node, which is these behind a one.
+func (m *byteModel) half(c *mix.Coder, v, set int, hashes *[mix.Contexts]uint32, node int, g *mix.Guess) int {
+	slot := func(i int) *mix.Slot { return m.slots.Find(mix.Hash(hashes[i], uint32(node)*slotHash)) }
+	return m.bits.CodeHalf(c, v, set, g, slot(0), slot(1), slot(2), slot(3))
 }
