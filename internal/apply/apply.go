@@ -40,7 +40,10 @@ type Options struct {
 	// read for that once more.
 	SourceSum *digest.Writer
 
-	Progress func(n int64) // called with each number of target bytes that were written
+	// Progress is called with what was done, as bytes of the target, which together it has all.
+	// What is produced on the way counts as well: long before the first byte of a target there
+	// may be patches applied for it.
+	Progress func(n int64)
 }
 
 const copySize = 128 << 10
@@ -96,7 +99,7 @@ func apply(dst io.Writer, d *pamz.Diff, source io.ReaderAt, sourceSize int64, op
 			err = cerr
 		}
 	}()
-	need, way, err := rehearse(d, info, section, opts)
+	need, way, work, err := rehearse(d, info, section, opts)
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,8 @@ func apply(dst io.Writer, d *pamz.Diff, source io.ReaderAt, sourceSize int64, op
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(progress{dst, opts.Progress}, copySize)
+	a.progress = &progress{report: opts.Progress, target: d.TargetLength, work: work}
+	out := bufio.NewWriterSize(dst, copySize)
 	s := a.newScope(d, info, section, 0)
 	if err := s.run(out, true); err != nil {
 		return err
@@ -116,20 +120,37 @@ func apply(dst io.Writer, d *pamz.Diff, source io.ReaderAt, sourceSize int64, op
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	return finish()
-}
-
-type progress struct {
-	io.Writer
-	report func(n int64)
-}
-
-func (p progress) Write(b []byte) (int, error) {
-	n, err := p.Writer.Write(b)
-	if p.report != nil {
-		p.report(int64(n))
+	if err := finish(); err != nil {
+		return err
 	}
-	return n, err
+	a.progress.tell(d.TargetLength)
+	return nil
+}
+
+// progress reports how much of the work is done.
+type progress struct {
+	report func(n int64) // nil: nobody listens
+	target int64         // bytes
+	work   int64         // bytes that are produced, as far as a rehearsal can tell
+	done   int64         // of them
+	told   int64         // bytes of the target
+}
+
+// add says that n more bytes were produced.
+func (p *progress) add(n int64) {
+	if p == nil {
+		return
+	}
+	p.done = min(p.done+n, p.work)
+	p.tell(int64(float64(p.target) * float64(p.done) / float64(max(p.work, 1))))
+}
+
+// tell reports what was not reported of the first n bytes of the target.
+func (p *progress) tell(n int64) {
+	if p.report != nil && n > p.told {
+		p.report(n - p.told)
+		p.told = n
+	}
 }
 
 // applier is what one Apply shares among the deltas inside each other.
@@ -141,6 +162,8 @@ type applier struct {
 	most int64 // that was taken by codecs at a time
 
 	patcher *bsdiff.Applier // kept, with its memory, until another codec takes some; nil: none, or one in use
+
+	progress *progress // nil: in a rehearsal
 
 	work  int64 // bytes that may still be produced
 	items int   // that deltas inside d may still have, all that are open at a time
@@ -253,6 +276,7 @@ func (a *applier) spend(n int64) error {
 		return errTooMuch()
 	}
 	a.work -= n
+	a.progress.add(n)
 	return nil
 }
 

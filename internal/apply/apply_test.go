@@ -4,6 +4,7 @@ package apply_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
 	"swudelta/internal/pamztest"
+	"swudelta/internal/tooltest"
 )
 
 // TestAnyTree encodes, decodes and applies trees of all recipes in all forms.
@@ -415,6 +417,32 @@ func TestProgress(t *testing.T) {
 	_, err := apply.ApplyBytes(d, pamztest.File(t, "basic.source"), apply.Options{Progress: func(n int64) { total += n }})
 	if err != nil || total != d.TargetLength {
 		t.Errorf("progress of %d bytes, %v, want %d", total, err, d.TargetLength)
+	}
+}
+
+// writerFunc is a function as a writer.
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// TestProgressBefore has a target that is produced late, out of what has to be staged before.
+func TestProgressBefore(t *testing.T) {
+	const size = 8 << 20
+	source := tooltest.Random(1, size)
+	b := pamztest.NewBuilder(t, 1, source)
+	d, _ := b.Diff(0, pamz.LittleEndian, b.Region(b.Unzstd(source), 0, size))
+	var told, before int64
+	steps := 0
+	out := writerFunc(func(p []byte) (int, error) {
+		before = cmp.Or(before, told)
+		return len(p), nil
+	})
+	opts := apply.Options{Scratch: pamztest.Scratch(t), Progress: func(n int64) { told, steps = told+n, steps+1 }}
+	if err := apply.Apply(out, d, bytes.NewReader(source), size, opts); err != nil {
+		t.Fatal(err)
+	}
+	if told != size || before < size/3 || steps < 32 {
+		t.Errorf("told %d of %d bytes in %d steps, %d of them before the first was written", told, size, steps, before)
 	}
 }
 

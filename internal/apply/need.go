@@ -42,6 +42,6 @@ func needs(d *pamz.Diff, source io.ReaderAt, memory int64) (Need, error) {
 	if source == nil {
 		source = notThere{}
 	}
-	need, _, err := rehearse(d, in, io.NewSectionReader(source, 0, d.SourceLength), opts)
+	need, _, _, err := rehearse(d, in, io.NewSectionReader(source, 0, d.SourceLength), opts)
 	return need, err
 }

@@ -37,7 +37,7 @@ func measuring(t *testing.T, d *pamz.Diff, source []byte, opts Options, other ..
 	}
 	a.work = workLimit(d, in)
 	section := io.NewSectionReader(bytes.NewReader(source), 0, d.SourceLength)
-	_, way, err := rehearse(d, in, section, opts)
+	_, way, _, err := rehearse(d, in, section, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

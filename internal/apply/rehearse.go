@@ -38,8 +38,8 @@ func (a *applier) choose(w way) {
 // rehearse goes through a delta as Apply does, but for the contents, and returns what
 // it needs, and the way that takes the least scratch space, and then the least memory,
 // of those for which there is enough memory: what is produced late takes memory
-// beside what compresses the target.
-func rehearse(d *pamz.Diff, in *info, source *io.SectionReader, opts Options) (best Need, chosen way, err error) {
+// beside what compresses the target. work is how many bytes are produced on that way.
+func rehearse(d *pamz.Diff, in *info, source *io.SectionReader, opts Options) (best Need, chosen way, work int64, err error) {
 	found := false
 	for _, w := range ways {
 		if w.lazy && opts.Strict {
@@ -56,17 +56,17 @@ func rehearse(d *pamz.Diff, in *info, source *io.SectionReader, opts Options) (b
 			continue
 		}
 		if err != nil {
-			return best, chosen, err
+			return best, chosen, 0, err
 		}
 		need := Need{a.most, a.arena.most, r.unseen}
 		if !found || cmp.Or(cmp.Compare(need.Scratch, best.Scratch), cmp.Compare(need.Memory, best.Memory)) < 0 {
-			best, chosen, found = need, w, true
+			best, chosen, work, found = need, w, workLimit(d, in)-a.work, true
 		}
 	}
 	if found {
 		err = nil
 	}
-	return best, chosen, err
+	return best, chosen, work, err
 }
 
 // preview decodes the delta inside it, which is not inline, in a rehearsal. Where that

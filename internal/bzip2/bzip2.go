@@ -57,7 +57,7 @@ type Encoder struct {
 	// patches of images are 1.5 % larger (all bzip2 streams, corpus pairs).
 	Quick bool
 	// Progress, if it is not nil, is called with each number of bytes of the source that were
-	// encoded, by several goroutines.
+	// encoded, by several goroutines; several times for each window.
 	Progress func(n int64)
 }
 
@@ -69,7 +69,7 @@ func (e Encoder) Encode(dst io.Writer, src []byte) error {
 	}
 	idle := make(chan *worker, max(e.Workers, 1))
 	for range cap(idle) {
-		idle <- new(worker)
+		idle <- &worker{report: e.Progress}
 	}
 	var windows []*window
 	for len(src) > 0 {
@@ -79,9 +79,6 @@ func (e Encoder) Encode(dst io.Writer, src []byte) error {
 		src = src[len(w.src):]
 		go func() {
 			k.encode(w, shares)
-			if e.Progress != nil {
-				e.Progress(int64(len(w.src)))
-			}
 			idle <- k
 		}()
 	}
@@ -111,7 +108,12 @@ type worker struct {
 	cuts  []cut  // where its units end
 	splitter
 	coding coding
+	report func(n int64) // nil: nobody listens
 }
+
+// windowSteps is about how many steps the work for a window has: to sort it, to look at it in
+// parts, and to code its blocks.
+const windowSteps = 32
 
 // window is a part of the source that makes one or more blocks.
 type window struct {
@@ -130,10 +132,20 @@ func (k *worker) fill(src []byte) *window {
 
 // encode makes the blocks of the window.
 func (k *worker) encode(w *window, shares []int) {
+	left, step := int64(len(w.src)), int64(len(w.src)/windowSteps)
+	tell := func(n int64) {
+		left -= n
+		if k.report != nil {
+			k.report(n)
+		}
+	}
+	k.passed = func() { tell(min(step, left)) }
+	defer func() { tell(left) }()
 	var from cut
 	for _, end := range k.split(k.coded, k.cuts, shares) {
 		to := k.cuts[end-1]
 		k.block(w, w.src[from.raw:to.raw], k.coded[from.coded:to.coded])
+		k.passed()
 		from = to
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"swudelta/internal/tooltest"
@@ -241,6 +242,24 @@ func TestWorkers(t *testing.T) {
 		if !bytes.Equal(encode(t, src, workers), want) {
 			t.Errorf("%d workers give other bytes than one", workers)
 		}
+	}
+}
+
+// All bytes are told, and a window, which takes long, in many steps.
+func TestProgress(t *testing.T) {
+	src := differences(900_000, 7)
+	var mu sync.Mutex
+	told, most, steps := int64(0), int64(0), 0
+	e := Encoder{Workers: 2, Progress: func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		told, most, steps = told+n, max(most, n), steps+1
+	}}
+	if err := e.Encode(io.Discard, src); err != nil {
+		t.Fatal(err)
+	}
+	if told != int64(len(src)) || steps < 16 || most > told/2 {
+		t.Errorf("told %d of %d bytes in %d steps, %d at most", told, len(src), steps, most)
 	}
 }
 

@@ -28,6 +28,8 @@ type splitter struct {
 
 	cuts []cut
 	cost [][]int // bits of the units from i to before j as a block; 0 if not known
+
+	passed func() // called after each step
 }
 
 // part is a range of units.
@@ -53,6 +55,7 @@ func (p *splitter) split(coded []byte, cuts []cut, shares []int) []int {
 		return []int{1}
 	}
 	p.prepare(coded, cuts)
+	p.passed()
 	all := part{0, n}
 	p.evaluate([]part{all})
 	if p.noise(all) {
@@ -178,6 +181,7 @@ func (p *splitter) evaluate(parts []part) {
 			}
 		}
 		p.walk(apart)
+		p.passed()
 		parts = rest
 	}
 }

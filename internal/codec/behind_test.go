@@ -22,9 +22,13 @@ func TestCompressBehind(t *testing.T) {
 	src := append(bytes.Clone(prefix[1000:5000]), "something new"...)
 	src = append(src, prefix[100000:300000]...)
 	const log = 20
-	blocks, err := z.CompressBehind(prefix, src, 22, log, nil)
+	told := 0
+	blocks, err := z.CompressBehind(prefix, src, 22, log, func(n int64) { told += int(n) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if told != len(prefix)+len(src) {
+		t.Errorf("told %d bytes, want %d and %d", told, len(prefix), len(src))
 	}
 	if len(blocks) > 200 {
 		t.Errorf("got %d bytes: the prefix is of no use", len(blocks))

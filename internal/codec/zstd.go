@@ -319,7 +319,7 @@ func (z *Zstd) Compress(src []byte, level, windowLog int, report func(n int64)) 
 
 // CompressPrefixed returns src as a zstd frame of that level for decoders that are given
 // prefix as a raw dictionary (zstd --patch-from). The window must cover prefix and
-// src. Memory is as for CompressBehind, and report as for Compress.
+// src. Memory and report are as for CompressBehind.
 func (z *Zstd) CompressPrefixed(prefix, src []byte, level, windowLog int, report func(n int64)) ([]byte, error) {
 	return z.compressWith(prefix, src, report, prefixParams(level, windowLog)...)
 }
@@ -331,7 +331,8 @@ func (z *Zstd) CompressPrefixed(prefix, src []byte, level, windowLog int, report
 //
 // At level 22 hashLog is windowLog-1 and chainLog is windowLog, in place of windowLog+1 for
 // both: the frame is larger by 0.002 %, and less memory takes less time.
-// report is as for Compress.
+// report, if it is not nil, is called with each number of bytes of prefix and src that were
+// dealt with: those of prefix by the clock, because libzstd takes it in at once.
 func (z *Zstd) CompressBehind(prefix, src []byte, level, windowLog int, report func(n int64)) ([]byte, error) {
 	params := append(prefixParams(level, windowLog), zstdParam{zstdContentSize, 0})
 	frame, err := z.compressWith(prefix, src, report, params...)
@@ -390,10 +391,16 @@ func (z *Zstd) compressWith(prefix, src []byte, report func(n int64), params ...
 	in, out := &b.state.in, &b.state.out
 	in.ptr, in.size = address(src), uintptr(len(src))
 	var frame []byte
+	taken := func() {}
+	if report != nil {
+		taken = byClock(int64(len(prefix)), report)
+	}
 	for {
 		done := in.pos
 		out.ptr, out.size, out.pos = address(b.out), uintptr(len(b.out)), 0
 		left := z.compressStream2(c, unsafe.Pointer(out), unsafe.Pointer(in), zstdEnd)
+		taken()
+		taken = func() {}
 		if err := z.check(left); err != nil {
 			return nil, err
 		}

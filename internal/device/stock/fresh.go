@@ -75,6 +75,7 @@ func (d *Device) compress(delta *device.Delta, im *match.Image) (*frame, error) 
 	}
 	delta.Progress.Expect(int64(len(fresh)))
 	if tryBehind {
+		delta.Progress.Expect(int64(len(prefix)))
 		if behind, err = d.Zstd.CompressBehind(prefix, fresh, level, log, delta.Progress.Add); err != nil {
 			return nil, err
 		}

@@ -72,7 +72,7 @@ func (d *Device) image(delta *device.Delta, m *device.Member) (*pamz.Item, error
 		items = append(items, pamz.NewPart(source.Length, pamz.CopySource(0)))
 	}
 	if len(all) > 0 {
-		made, err := d.packItems(im, patches, source.Length)
+		made, err := d.packItems(delta, im, patches, source.Length)
 		if err != nil {
 			return nil, err
 		}
@@ -133,15 +133,20 @@ func staged(item *pamz.Item) *pamz.Item {
 
 // packItems returns the item that makes the new sides of all packs, whose patches lie at
 // patchAt in the source, which has base bytes.
-func (d *Device) packItems(im *match.Image, patchAt, base int64) (*pamz.Item, error) {
+func (d *Device) packItems(delta *device.Delta, im *match.Image, patchAt, base int64) (*pamz.Item, error) {
+	for _, p := range im.Packs {
+		delta.Progress.Expect(int64(p.NewSize()))
+	}
 	var items []*pamz.Item
 	w := digest.NewWriter(io.Discard)
 	for _, p := range im.Packs {
 		if len(p.New) == 0 {
 			continue
 		}
-		items = append(items, packItem(im, p, patchAt))
+		item := packItem(im, p, patchAt)
+		items = append(items, item)
 		patchAt += int64(len(p.Patch))
+		delta.Progress.Add(item.Length)
 		for _, b := range p.New {
 			w.Write(b)
 		}
