@@ -328,6 +328,7 @@ func tools(c *tool.Context) release.Tools {
 	return release.Tools{
 		Run:      c.RunChild,
 		Share:    c.ShareProgress,
+		Follow:   c.FollowProgress,
 		Progress: c.Progress(),
 		Say: locked(func(s string) {
 			if !c.Quiet() {

@@ -52,6 +52,7 @@ func (o *Options) reopened(m *Member, kind codec.Kind, compressor func(io.Writer
 		return nil, err
 	}
 	defer r.Close()
+	o.Opening.Expect(m.Len) // which is read twice at the same time
 	want := m.Open()
 	c := &comparer{want: want}
 	w, err := compressor(c)

@@ -19,11 +19,8 @@ import (
 // Unit is what a stage counts.
 type Unit string
 
-// Units of stages.
-const (
-	Bytes  Unit = "bytes"
-	Deltas Unit = "deltas"
-)
+// Bytes is the unit of all stages so far.
+const Bytes Unit = "bytes"
 
 // State is how far a stage has come.
 type State struct {

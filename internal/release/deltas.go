@@ -123,7 +123,8 @@ func (s *step) saves(full int64) float64 { return float64(s.devices) * float64(f
 func (r *run) makeAll(steps []*step) {
 	var stage *progress.Stage // one delta after the other shows its own progress
 	if r.Jobs > 1 {
-		stage = r.Tools.Progress.Start("deltas", progress.Deltas, int64(len(steps)))
+		stage = r.Tools.Progress.Start("deltas", progress.Bytes, 0)
+		stage.Divide(len(steps))
 		defer stage.End()
 	}
 	todo := make(chan *step)
@@ -131,10 +132,10 @@ func (r *run) makeAll(steps []*step) {
 	for range min(r.Jobs, len(steps)) {
 		workers.Go(func() {
 			for s := range todo {
-				if s.record, s.err = r.makeDelta(s); s.err != nil {
+				stage.Next()
+				if s.record, s.err = r.makeDelta(s, stage); s.err != nil {
 					r.Tools.Fail(fmt.Sprintf("%s: %v", r.name(s), s.err))
 				}
-				stage.Add(1)
 			}
 		})
 	}
@@ -170,8 +171,9 @@ type deltaError struct {
 func (e *deltaError) Error() string { return "no delta, see " + e.logs }
 func (e *deltaError) Unwrap() error { return e.child }
 
-// makeDelta makes the delta of a step, unless it is there or there cannot be one.
-func (r *run) makeDelta(s *step) (record, error) {
+// makeDelta makes the delta of a step, unless it is there or there cannot be one. It reports to the
+// stage, if that is not nil.
+func (r *run) makeDelta(s *step, stage *progress.Stage) (record, error) {
 	path := filepath.Join(r.work, r.stem(s)+".delta")
 	unlock, err := lock(path+".lock", true)
 	if err != nil {
@@ -204,7 +206,7 @@ func (r *run) makeDelta(s *step) (record, error) {
 		return rec, rec.write(path)
 	}
 	start := time.Now()
-	rec, err := r.runDiffGenTool(s)
+	rec, err := r.runDiffGenTool(s, stage)
 	tenths := time.Since(start).Milliseconds() / 100
 	rec.seconds = fmt.Sprintf("%d.%d", tenths/10, tenths%10)
 	var failure *deltaError
@@ -230,7 +232,7 @@ func (r *run) makeDelta(s *step) (record, error) {
 }
 
 // runDiffGenTool makes a delta in a folder of its own, and moves it to its place.
-func (r *run) runDiffGenTool(s *step) (record, error) {
+func (r *run) runDiffGenTool(s *step, stage *progress.Stage) (record, error) {
 	folder := filepath.Join(r.work, r.stem(s))
 	logs := filepath.Join(r.Dir, "logs", r.stem(s))
 	for _, dir := range []string{folder, logs} {
@@ -260,6 +262,12 @@ func (r *run) runDiffGenTool(s *step) (record, error) {
 	cmd.Stdout, cmd.Stderr = output, messages
 	if r.Jobs == 1 {
 		r.Tools.Share(cmd)
+	} else {
+		stop, err := r.Tools.Follow(cmd, stage)
+		if err != nil {
+			return record{}, err
+		}
+		defer stop()
 	}
 	summary := filepath.Join(logs, "bsdelta.json")
 	if err := os.Remove(summary); err != nil && !os.IsNotExist(err) {

@@ -98,7 +98,9 @@ type Tools struct {
 	// end the run. They may be called from several goroutines.
 	Say, Warn, Fail func(string)
 	// Share has a child show its own progress, while no stage of Progress is open.
-	Share    func(*exec.Cmd)
+	Share func(*exec.Cmd)
+	// Follow has a child report its progress to a stage, which may be nil, until stop is called.
+	Follow   func(*exec.Cmd, *progress.Stage) (stop func(), err error)
 	Progress *progress.Meter
 }
 

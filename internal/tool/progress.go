@@ -3,6 +3,7 @@
 package tool
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -99,11 +100,70 @@ func (c *Context) startProgress() error {
 // ShareProgress has a child, which is a tool of the project, show its own progress where that of
 // this command goes. Meanwhile no stage is to be open here.
 func (c *Context) ShareProgress(cmd *exec.Cmd) {
-	flags := []string{"--progress", progressNone}
-	if screen.meter != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, screen.out)
+	if screen.meter == nil {
+		progressOf(cmd, progressNone, nil)
+		return
+	}
+	progressOf(cmd, c.String("progress"), screen.out)
+}
+
+// FollowProgress has a child, which is a tool of the project, report to a stage of this command
+// what it deals with, in all its stages. If the stage is nil, it shows nothing. stop is to be called
+// when the child has ended.
+func (c *Context) FollowProgress(cmd *exec.Cmd, stage *progress.Stage) (stop func(), err error) {
+	if stage == nil {
+		progressOf(cmd, progressNone, nil)
+		return func() {}, nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	progressOf(cmd, progressJSON, w)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		follow(r, stage)
+	}()
+	return func() {
+		// What the child left behind may have it open: its end is not waited for.
+		w.Close()
+		r.Close()
+		<-ended
+	}, nil
+}
+
+// follow adds to a stage what lines of JSON tell of others, as display writes them.
+func follow(r io.Reader, stage *progress.Stage) {
+	var last line
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		var now line
+		if json.Unmarshal(lines.Bytes(), &now) != nil {
+			continue
+		}
+		if now.Tool != last.Tool || now.Stage != last.Stage || now.Done < last.Done {
+			last.Done = 0 // another stage
+		}
+		stage.Add(now.Done - last.Done)
+		last = now
+	}
+	io.Copy(io.Discard, r) // whoever writes is not to wait
+}
+
+// line is one of JSON.
+type line struct {
+	Tool string `json:"tool"`
+	progress.State
+}
+
+// progressOf has a child show its progress in some form on a file.
+func progressOf(cmd *exec.Cmd, form string, out *os.File) {
+	flags := []string{"--progress", form}
+	if out != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, out)
 		const first = 3 // descriptor of ExtraFiles
-		flags = []string{"--progress", c.String("progress"), "--progress-fd", strconv.Itoa(first + len(cmd.ExtraFiles) - 1)}
+		flags = append(flags, "--progress-fd", strconv.Itoa(first+len(cmd.ExtraFiles)-1))
 	}
 	cmd.Args = slices.Insert(cmd.Args, 1, flags...)
 }
@@ -147,10 +207,7 @@ func (d *display) show(s progress.State) {
 	switch {
 	case d.ended:
 	case d.json:
-		b, _ := json.Marshal(struct {
-			Tool string `json:"tool"`
-			progress.State
-		}{d.name, s})
+		b, _ := json.Marshal(line{d.name, s})
 		d.out.Write(append(b, '\n'))
 	case time.Since(d.start) >= drawDelay:
 		line := []rune(progressLine(d.name, time.Since(d.start), s))
@@ -202,8 +259,11 @@ func progressLine(name string, since time.Duration, s progress.State) string {
 	if s.Parts > 0 {
 		fmt.Fprintf(&b, " %d of %d", s.Part, s.Parts)
 	}
-	if s.Total > 0 {
+	switch {
+	case s.Total > 0:
 		fmt.Fprintf(&b, ", %d %%", int64(100*float64(s.Done)/float64(s.Total)))
+	case s.Unit == progress.Bytes && s.Done > 0:
+		fmt.Fprintf(&b, ", %d MB", s.Done/1_000_000)
 	}
 	if left, ok := s.Left(); ok {
 		fmt.Fprintf(&b, ", %s left", clock(left))
