@@ -115,9 +115,11 @@ get_library() {
     return
   fi
   command -v go >/dev/null || die 1 'go is missing, which fetches the sources' 'hint: install Go 1.21 or later (https://go.dev/dl)'
-  { mkdir -p "$cache" && work=$(mktemp -d "$cache/.build.XXXXXX"); } 2>/dev/null ||
+  trap 'rm -rf -- ${work:+"$work"}' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  { mkdir -p "$cache" && work=$(trap '' INT TERM && mktemp -d "$cache/.build.XXXXXX"); } 2>/dev/null ||
     die 1 "nothing can be written to the folder $cache" 'hint: name another one in XDG_CACHE_HOME'
-  trap 'rm -rf "$work"' EXIT
   fetch "$version" "$sum"
   build
   mv "$work/library" "$library"
