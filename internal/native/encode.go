@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 
 	"swudelta/internal/digest"
@@ -124,6 +125,18 @@ func (e *encoder) assemble(d *Delta) error {
 	return nil
 }
 
+// told tells how many bytes are read.
+type told struct {
+	io.ReaderAt
+	tell func(n int64)
+}
+
+func (t *told) ReadAt(b []byte, off int64) (int, error) {
+	n, err := t.ReaderAt.ReadAt(b, off)
+	t.tell(int64(n))
+	return n, err
+}
+
 // displacements finds what can be predicted, and returns its section. It may change the
 // copies a little, for which e.ops are made anew.
 func (e *encoder) displacements() ([]byte, error) {
@@ -131,16 +144,25 @@ func (e *encoder) displacements() ([]byte, error) {
 	copies := copiesOf(e.Ops)
 	old := displace.Image{R: bytes.NewReader(e.OldSide), Size: int64(len(e.OldSide)), Files: e.OldFiles}
 	new := displace.Image{R: bytes.NewReader(e.NewSide), Size: int64(len(e.NewSide)), Files: e.NewFiles}
-	size, passes := e.sizeOf(Copy), int64(displace.Passes)
-	e.Progress.Expect(passes * size)
+	// A pass takes seconds. What it reads tells how far it is.
+	size := e.sizeOf(Copy)
+	left := displace.Passes * size
+	after := left - size // what is left after the pass
+	tell := func(n int64) {
+		n = min(n, left-after)
+		left -= n
+		e.Progress.Add(n)
+	}
+	e.Progress.Expect(left)
+	new.R = &told{new.R, tell}
 	plan, moved, err := displace.Find(old, new, copies, func() {
-		e.Progress.Add(size)
-		passes--
+		tell(size)
+		after -= size
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.Progress.Add(passes * size)
+	e.Progress.Add(left)
 	if plan.Empty() {
 		return nil, nil
 	}
