@@ -54,7 +54,7 @@ func TestCompressWhole(t *testing.T) {
 		if !slices.Equal(frame, want[:n]) {
 			t.Errorf("%d bytes behind %d at level %d: another frame, of %d bytes, want %d", len(c.src), len(c.prefix), c.level, len(frame), n)
 		}
-		if told != int64(len(c.src)) || reports < 3 && len(c.src) >= 1<<20 && z.inBlocks() {
+		if told != int64(len(c.prefix)+len(c.src)) || reports < 3 && len(c.src) >= 1<<20 && z.inBlocks() {
 			t.Errorf("%d bytes: %d reports of %d bytes", len(c.src), reports, told)
 		}
 	}

@@ -392,7 +392,7 @@ func (z *Zstd) compressWith(prefix, src []byte, report func(n int64), params ...
 	in.ptr, in.size = address(src), uintptr(len(src))
 	var frame []byte
 	taken := func() {}
-	if report != nil {
+	if report != nil && len(prefix) > 0 {
 		taken = byClock(int64(len(prefix)), report)
 	}
 	for {
