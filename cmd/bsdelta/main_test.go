@@ -36,6 +36,9 @@ func TestMemoryIsABound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range devices.All {
+		if kind.Name == "2.1" {
+			continue // that of 3.0 with another version number
+		}
 		for _, mib := range []int64{32, 80, 96, 128} {
 			var stderr bytes.Buffer
 			delta := filepath.Join(dir, "delta")
