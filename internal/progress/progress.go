@@ -116,7 +116,7 @@ func (s *Stage) state() State {
 		Part: int(s.part.Load()), Parts: int(s.parts.Load()), Elapsed: time.Since(s.start),
 	}
 	if t.Total > 0 {
-		t.Done = min(t.Done, t.Total)
+		t.Total = max(t.Total, t.Done) // there was more to do than anybody knew
 	}
 	t.Part = min(t.Part, t.Parts)
 	return t
