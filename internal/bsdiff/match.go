@@ -133,7 +133,7 @@ type matcher struct {
 }
 
 // reportEvery is how many bytes of the new side go by between two reports of progress.
-const reportEvery = 64 << 10
+const reportEvery = 4 << 10
 
 func newMatcher(old, new []byte, opt Options) *matcher {
 	m := &matcher{
