@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"swudelta/internal/fault"
+	"swudelta/internal/progress"
 	"swudelta/internal/swu"
 	"swudelta/internal/tooltest"
 )
@@ -201,10 +202,13 @@ func TestMakeCorpus(t *testing.T) {
 				t.Fatal(err)
 			}
 			target := recompressed(t, update, func(b []byte) []byte { return canonical(t, b) })
+			o.Progress = progress.New(nil)
+			still := watch(o.Progress)
 			r, err := Make(input(source), input(target), o)
 			if err != nil {
 				t.Fatal(err)
 			}
+			still(t)
 			part := float64(len(r.Delta)) / float64(len(target))
 			t.Logf("%d bytes, %.2f %% of the target", len(r.Delta), 100*part)
 			if part > c.most {
