@@ -4,7 +4,6 @@ package processor
 
 import (
 	"bytes"
-	"cmp"
 	"debug/buildinfo"
 	"debug/elf"
 	"embed"
@@ -61,20 +60,23 @@ var (
 	target = []byte("hello brave world\n")
 	//go:embed deltas
 	deltas embed.FS
-	forms  = map[pamz.Form]string{
-		{Version: 0, Order: pamz.LittleEndian}: "minimal.v0.le.diff",
-		{Version: 0, Order: pamz.BigEndian}:    "minimal.v0.be.diff",
-		{Version: 1, Order: pamz.LittleEndian}: "minimal.v1.le.diff",
-		{Version: 1, Order: pamz.BigEndian}:    "minimal.v1.be.diff",
-		{Version: 2, Order: pamz.BigEndian}:    "minimal.v2.diff",
+	forms  = []struct {
+		pamz.Form
+		file string
+	}{
+		{pamz.Form{Version: 0, Order: pamz.LittleEndian}, "minimal.v0.le.diff"},
+		{pamz.Form{Version: 0, Order: pamz.BigEndian}, "minimal.v0.be.diff"},
+		{pamz.Form{Version: 1, Order: pamz.LittleEndian}, "minimal.v1.le.diff"},
+		{pamz.Form{Version: 1, Order: pamz.BigEndian}, "minimal.v1.be.diff"},
+		{pamz.Form{Version: 2, Order: pamz.BigEndian}, "minimal.v2.diff"},
 	}
 )
 
 // generation finds out what the library reads.
 func (p *library) generation() (Generation, error) {
 	var reads []pamz.Form
-	for form, name := range forms {
-		delta, err := deltas.ReadFile("deltas/" + name)
+	for _, form := range forms {
+		delta, err := deltas.ReadFile("deltas/" + form.file)
 		if err != nil {
 			return Generation{}, err
 		}
@@ -83,10 +85,9 @@ func (p *library) generation() (Generation, error) {
 			return Generation{}, err
 		}
 		if applied {
-			reads = append(reads, form)
+			reads = append(reads, form.Form)
 		}
 	}
-	slices.SortFunc(reads, func(a, b pamz.Form) int { return cmp.Or(a.Version-b.Version, int(a.Order)-int(b.Order)) })
 	for _, g := range Stock {
 		if slices.Equal(g.Forms, reads) {
 			return g, nil
