@@ -57,7 +57,7 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, 
 // needs one.
 func (w *Workspace) matcher(text []byte, sa []int32, old, new []byte, opt Options) *matcher {
 	m := newMatcher(old, new, opt)
-	if opt.Effort != Quickest {
+	if opt.Effort.steps() {
 		w.ends = cleared(w.ends, len(text)/64+1)
 		for k, stride := range strides {
 			w.steps[k].fill(text, stride, w.ends)

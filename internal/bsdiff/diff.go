@@ -27,12 +27,18 @@ const (
 	Thorough
 	// Quick needs no suffix array: of matches it finds one that is long, and one that is near.
 	Quick
-	// Quickest has no index of steps either: tables of moved addresses cost more.
+	// Unchanging has no index of steps either: tables of moved addresses cost more. What it finds is
+	// part of the native format (package displace), and stays as it is.
+	Unchanging
+	// Quickest is like Unchanging, and is satisfied with shorter matches.
 	Quickest
 )
 
 // sorts reports whether a suffix array is needed.
-func (e Effort) sorts() bool { return e != Quick && e != Quickest }
+func (e Effort) sorts() bool { return e < Quick }
+
+// steps reports whether there is an index of steps.
+func (e Effort) steps() bool { return e < Unchanging }
 
 // Memory is what a patch takes with a Workspace, in bytes, for sides of that size of whose old
 // side some is sorted: both sides, the sorted text with its indexes, the path, the streams
@@ -51,7 +57,9 @@ func (e Effort) Memory(old, sorted, new int) int64 {
 // bytes.
 func (e Effort) longRun() int {
 	switch e {
-	case Fast, Quick, Quickest:
+	case Quickest:
+		return 10
+	case Fast, Quick, Unchanging:
 		return 16
 	case Thorough:
 		return 32

@@ -12,7 +12,7 @@ import (
 func TestProgress(t *testing.T) {
 	old := tooltest.Random(1, 1<<20)
 	new := tooltest.Edits(old)
-	for _, effort := range []Effort{Default, Fast, Thorough, Quick, Quickest} {
+	for _, effort := range []Effort{Default, Fast, Thorough, Quick, Unchanging, Quickest} {
 		told, early := int64(0), 0 // how often what was told is of the old side
 		var w Workspace
 		w.Diff(old, new, nil, nil, Options{Effort: effort, Progress: func(n int64) {

@@ -356,7 +356,7 @@ func (a *realigner) match(h hull, now []Copy) ([]Copy, error) {
 	if before <= 2*copyCost {
 		return nil, nil // there is nothing to gain
 	}
-	patch := a.work.Diff(was, is, nil, nil, bsdiff.Options{Effort: bsdiff.Quickest})
+	patch := a.work.Diff(was, is, nil, nil, bsdiff.Options{Effort: bsdiff.Unchanging})
 	var then []Copy
 	at, pos := h.lo, h.r.off
 	for _, c := range patch.Controls {
