@@ -4,6 +4,7 @@ package content
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"swudelta/internal/codec"
@@ -14,19 +15,19 @@ import (
 
 const (
 	// leastInside is the length, in bytes, below which a gzip member inside an image stays closed:
-	// opening it costs some 900 bytes of the delta.
-	leastInside = 1536
+	// opening it costs some 1,250 bytes of the delta.
+	leastInside = 2048
 	// gzipHeader is the length of the header without optional fields (RFC 1952 section 2.3), in
 	// bytes.
 	gzipHeader = 10
 )
 
 // Inside returns the views with gzip members inside of images opened, which Remake says the device can
-// make again: in the target the content takes their place, as Segments say, in the source it follows
-// on the rest. Members that both sides have with the same stored bytes stay closed; so do those of
-// the source whose content is much longer than any that is opened in the target, such as an initial
-// ramdisk: the device would stage it for little.
-func (o *Options) Inside(old, new []*View) (oldOut, newOut []*View, err error) {
+// make again, the longest ones first and at most so many of each side: in the target the content takes
+// their place, as Segments say, in the source it follows on the rest. Members that both sides have with
+// the same stored bytes stay closed; so do those of the source whose content is much longer than any that
+// is opened in the target, such as an initial ramdisk: the device would stage it for little.
+func (o *Options) Inside(old, new []*View, most int) (oldOut, newOut []*View, err error) {
 	oldMembers, inSource, err := o.gzips(old)
 	if err != nil {
 		return nil, nil, err
@@ -35,39 +36,55 @@ func (o *Options) Inside(old, new []*View) (oldOut, newOut []*View, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	longest := 0 // content that is opened in the target
-	for i, v := range new {
-		var list []*member.Member
-		for _, m := range newMembers[i] {
-			if inSource[m.SHA256] {
-				continue
-			}
-			if level, ok := o.Remake(m.Stored, m.Content); ok {
-				m.CloseParams, m.Closed = []byte{byte(level)}, true
-				list = append(list, m)
-				longest = max(longest, len(m.Content))
-			}
-		}
-		if len(list) > 0 {
-			if v, err = o.replaced(v, list); err != nil {
-				return nil, nil, err
-			}
-		}
-		newOut = append(newOut, v)
-	}
+	longest := o.remake(longestFirst(newMembers), inSource, most)
 	if longest == 0 {
 		return old, new, nil
 	}
-	for i, v := range old {
-		serves := func(m *member.Member) bool {
-			return !inTarget[m.SHA256] && len(m.Content) > 0 && len(m.Content) <= 2*longest
+	for i, v := range new {
+		if v, err = o.replaced(v, slices.DeleteFunc(newMembers[i], func(m *member.Member) bool { return !m.Closed })); err != nil {
+			return nil, nil, err
 		}
-		if v, err = o.extended(v, slices.DeleteFunc(oldMembers[i], func(m *member.Member) bool { return !serves(m) })); err != nil {
+		newOut = append(newOut, v)
+	}
+	serving := map[*member.Member]bool{}
+	for _, m := range longestFirst(oldMembers) {
+		if len(serving) < most && !inTarget[m.SHA256] && len(m.Content) > 0 && len(m.Content) <= 2*longest {
+			serving[m] = true
+		}
+	}
+	for i, v := range old {
+		if v, err = o.extended(v, slices.DeleteFunc(oldMembers[i], func(m *member.Member) bool { return !serving[m] })); err != nil {
 			return nil, nil, err
 		}
 		oldOut = append(oldOut, v)
 	}
 	return oldOut, newOut, nil
+}
+
+// remake finds out how members of the target are made again, and returns the length of the longest
+// content of one. Those that are known stay closed.
+func (o *Options) remake(list []*member.Member, known sums, most int) (longest int) {
+	for _, m := range list {
+		if most == 0 {
+			break
+		}
+		if known[m.SHA256] {
+			continue
+		}
+		if level, ok := o.Remake(m.Stored, m.Content); ok {
+			m.CloseParams, m.Closed = []byte{byte(level)}, true
+			longest = max(longest, len(m.Content))
+			most--
+		}
+	}
+	return longest
+}
+
+// longestFirst returns the members of all views in order of their length as stored.
+func longestFirst(lists [][]*member.Member) []*member.Member {
+	all := slices.Concat(lists...)
+	slices.SortStableFunc(all, func(a, b *member.Member) int { return cmp.Compare(b.Len, a.Len) })
+	return all
 }
 
 // gzips returns the gzip members inside of views, with their headers, which have no optional fields. A view
@@ -100,6 +117,9 @@ func (o *Options) gzips(views []*View) (lists [][]*member.Member, known sums, er
 
 // replaced returns a view of the target with the content of members in their place.
 func (o *Options) replaced(v *View, list []*member.Member) (*View, error) {
+	if len(list) == 0 {
+		return v, nil
+	}
 	b := &builder{}
 	image := Image{Data: v.Data}
 	var segments []Segment

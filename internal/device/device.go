@@ -50,6 +50,8 @@ type Codecs struct {
 	// Remake returns the level at which the device makes a gzip member of its content, with the
 	// same bytes: such members are opened inside of images. nil: none are.
 	Remake func(stored, content []byte) (level int, ok bool)
+	// RemakeMemory is what each of them takes on the device, in bytes, until the end.
+	RemakeMemory int64
 	// Libraries are those with which a device closes compressed members wherever they are in the
 	// target: it opens those of the source, too. nil: it does not.
 	Libraries *member.Libraries

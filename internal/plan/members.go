@@ -102,17 +102,18 @@ func (m *maker) open() ([]*target, error) {
 	return targets, m.setCandidates(views)
 }
 
-// openInside opens what is compressed inside the images of both sides, if the target is one image as it
-// is. In an image that is compressed after that, the library holds a stream for each member at a time.
+// insideShare is the part of the device's memory that members opened inside of images may take, as a
+// divisor: packs have the rest.
+const insideShare = 8
+
+// openInside opens what is compressed inside the images of both sides.
 func (m *maker) openInside(old []*content.View, changed []*target) ([]*content.View, error) {
-	if t := changed[0]; t.view.Opened() || t.Len != m.target.Size {
-		return old, nil
-	}
 	var new []*content.View
 	for _, t := range changed {
 		new = append(new, t.view)
 	}
-	old, new, err := m.opening.Inside(old, new)
+	most := m.DeviceMemory / insideShare / m.Device.Codecs().RemakeMemory
+	old, new, err := m.opening.Inside(old, new, int(most))
 	if err != nil {
 		return nil, err
 	}

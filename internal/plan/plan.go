@@ -190,7 +190,8 @@ func (m *maker) make() (*Result, error) {
 func (m *maker) fit(members []*target) error {
 	limits := m.Device.Limits(m.DeviceMemory)
 	limits.Pack = min(limits.Pack, bsdiff.MaxSize)
-	for {
+	// Where smaller packs do not help, steps get longer, so that this is soon known.
+	for step := 5; ; {
 		if limits.Pack < minPack {
 			return fault.Dataf("%w: no delta can be applied in %d bytes of memory", ErrDevice, m.DeviceMemory)
 		}
@@ -226,7 +227,8 @@ func (m *maker) fit(members []*target) error {
 		if over <= 0 {
 			return nil
 		}
-		limits.Pack = min(limits.Pack-over, limits.Pack*9/10)
+		limits.Pack = min(limits.Pack-over, limits.Pack-limits.Pack*step/100)
+		step *= 2
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func TestMake30(t *testing.T) {
 	o, o21 := optionsFor(t, "3.0"), optionsFor(t, "2.1")
 	small := o
-	small.DeviceMemory = 20 << 20
+	small.DeviceMemory = 23 << 20
 	old := random(1, 2<<20)
 	new := edits(old)
 	other := random(5, 1<<20)
@@ -58,8 +58,11 @@ func TestMake30(t *testing.T) {
 		{"shrunk to zeros", old, make([]byte, 1<<20), o, 3 << 10},
 		{"all of the source", gzipped(t, old), old, o, 3 << 10},
 		{"all of the source and more", gzipped(t, old), slices.Concat(old, old[:100]), o, 3 << 10},
-		{"members inside", before, after, o, 21 << 10},
-		{"members inside, source compressed", gzipped(t, before), after, o, 22 << 10},
+		{"members inside", before, after, o, 24 << 10},
+		{"members inside, source compressed", gzipped(t, before), after, o, 25 << 10},
+		{"members inside, compressed", gzipped(t, before), canonicalGzip(t, after), o, 25 << 10},
+		{"members inside, in an archive", archive(t, desc("1"), member{"a.gz", gzipped(t, before)}, member{"b", other}),
+			archive(t, desc("2"), member{"a.gz", canonicalGzip(t, after)}, member{"b", other}), o, 26 << 10},
 		{"nothing in common", random(6, 1<<20), append(random(7, 1<<20), make([]byte, 1<<20)...), o, 1<<20 + 3000},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,9 @@
 package stock30
 
 import (
+	"iter"
+	"slices"
+
 	"swudelta/internal/device"
 	"swudelta/internal/device/stocklib"
 	"swudelta/internal/pamz"
@@ -12,101 +15,102 @@ import (
 // memory.
 const stagedInMemory = 64 << 10
 
-// itemMemory is what the library takes for an item of its pool, in bytes: 1,000 more of them took
-// 2.7 MB more, as measured on a delta of a 352 MiB image.
-const itemMemory = 2560
-
-// packLeft is what is left in the heap of each pack that was made, as a share of both its sides: six
-// packs of 75 MB took 5 MB more than two, as measured on deltas of 352 MiB images.
-const packLeft = 96
+// What the library takes, in bytes, as measured with builds of 2.1.0 and 3.0.0.
+const (
+	// baseMemory is what a process takes that only copies.
+	baseMemory = 8600 << 10
+	// itemMemory is what it takes for an item of its pool, to the end: 2,860 in deltas of 1,000 to
+	// 26,000 items of each kind.
+	itemMemory = 2880
+	// inflateMemory is what a decompressor of zlib's takes while it is open but not read, 9.8 KiB in
+	// chains of 400 and more, and deflateMemory what a compressor does: 384 KiB with memory level 9
+	// (zconf.h), and what it reads through.
+	inflateMemory = 12 << 10
+	deflateMemory = 448 << 10
+)
 
 // block is the size of blocks of the file system that /tmp is, in bytes.
 const block = 4 << 10
 
 // cost predicts what the device needs for d, which c went through.
 func cost(c *stocklib.Checker, d *pamz.Diff) device.Cost {
-	m := &meter{Checker: c, known: map[*pamz.Item]int64{}, forward: map[*pamz.Item]bool{}, staged: map[pamz.Key]bool{}}
-	var peak int64
-	for _, chunk := range d.Chunks {
-		peak = max(peak, m.produce(chunk))
-	}
-	return device.Cost{Memory: stocklib.BaseMemory + peak + m.memory + itemMemory*int64(len(m.known)), Tmp: m.tmp}
+	m := &meter{Checker: c, known: map[*pamz.Item]need{}, forward: map[*pamz.Item]bool{}, staged: map[pamz.Key]bool{}}
+	top := m.chain(slices.Values(d.Chunks))
+	return device.Cost{Memory: baseMemory + max(m.peak, top.peak) + m.memory + itemMemory*int64(len(m.known)), Tmp: m.tmp}
 }
 
 // meter goes through a delta as the library does, which keeps one copy of whatever it takes
 // slices of, to the end, and else streams.
 type meter struct {
 	*stocklib.Checker
-	known       map[*pamz.Item]int64 // peak of memory that producing the item takes
-	forward     map[*pamz.Item]bool  // of concatenations
+	known       map[*pamz.Item]need
+	forward     map[*pamz.Item]bool // of concatenations
 	staged      map[pamz.Key]bool
 	memory, tmp int64 // of staged items
+	peak        int64 // of memory while one of them is produced, which is before any is read
 }
 
-// produce returns the peak of memory while an item is produced.
-func (m *meter) produce(it *pamz.Item) int64 {
+// need is the memory that an item takes, in bytes.
+type need struct {
+	open int64 // before it is read: by the streams that it is made through
+	peak int64 // the most while it is produced
+}
+
+// produce returns what it takes to produce an item.
+func (m *meter) produce(it *pamz.Item) need {
 	r := it.Recipe
 	if it.Length == 0 || r == nil || r.CheckShape() != nil {
-		return 0
+		return need{}
 	}
-	if peak, ok := m.known[it]; ok {
-		return peak
+	n, ok := m.known[it]
+	if ok {
+		return n
 	}
-	var peak int64
-	streams := int64(0)
-	for _, p := range r.Params {
-		if p.Item == nil || r.FromTarget() {
-			continue
-		}
-		peak = max(peak, m.produce(p.Item))
-		if codes(p.Item) {
-			streams++
-		}
-	}
-	if r.Op == pamz.OpConcatenation && streams > 1 { // all are open at a time
-		peak += (streams - 1) * stocklib.ZlibMemory
+	if !r.FromTarget() {
+		n = m.chain(r.Items())
 	}
 	switch r.Op {
 	case pamz.OpRegion:
 		m.stage(r.Params[0].Item)
+		m.peak = max(m.peak, n.peak)
+		n = need{}
 	case pamz.OpBSDiff:
 		for _, p := range r.Params {
 			m.read(p.Item)
 		}
-		sides := it.Length + r.Params[1].Item.Length
-		peak = max(peak, sides+stocklib.PatchMemory)
-		m.memory += sides / packLeft
-	case pamz.OpZstdDecompression, pamz.OpGzDecompression, pamz.OpZlibDecompression:
-		peak += stocklib.DecoderMemory(r)
-	case pamz.OpZstdDelta:
-		peak += stocklib.DecoderMemory(r) + r.Params[1].Item.Length
+		n = need{0, max(n.peak, it.Length+r.Params[1].Item.Length+stocklib.PatchMemory)}
+	case pamz.OpGzDecompression, pamz.OpZlibDecompression:
+		n = need{n.open + inflateMemory, n.peak + stocklib.ZlibMemory}
 	case pamz.OpZlibCompression:
-		peak += stocklib.ZlibMemory
+		n = need{n.open + deflateMemory, n.peak + stocklib.ZlibMemory}
+	case pamz.OpZstdDecompression:
+		n.peak += stocklib.DecoderMemory(r)
+	case pamz.OpZstdDelta:
+		n.peak += stocklib.DecoderMemory(r) + r.Params[1].Item.Length
 	case pamz.OpRemainder:
 		if r.Rest != nil {
 			m.stage(pamz.NewItem(r.Rest.Size, r.Rest.SHA256, r))
 		}
 	case pamz.OpNested:
 		if inner := m.Opened[it]; inner != nil {
-			for _, c := range inner.Chunks {
-				peak = max(peak, m.produce(c))
-			}
+			top := m.chain(slices.Values(inner.Chunks))
+			n = need{n.open + top.open, max(n.peak, top.peak)}
 		}
 	}
-	m.known[it] = peak
-	return peak
+	m.known[it] = n
+	return n
 }
 
-// codes reports whether producing an item takes a stream of zlib's.
-func codes(it *pamz.Item) bool {
-	if it.Recipe == nil {
-		return false
+// chain returns what it takes to produce items end to end: the streams of all are open from the
+// beginning.
+func (m *meter) chain(list iter.Seq[*pamz.Item]) (n need) {
+	for it := range list {
+		one := m.produce(it)
+		n.open += one.open
+		n.peak = max(n.peak, one.peak-one.open)
 	}
-	switch it.Recipe.Op {
-	case pamz.OpGzDecompression, pamz.OpZlibDecompression, pamz.OpZlibCompression:
-		return true
-	}
-	return false
+	n.peak += n.open
+	return n
 }
 
 // sequential reports whether the library can produce an item only front to back: a concatenation if one

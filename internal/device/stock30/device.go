@@ -50,9 +50,13 @@ func (d *Device) Codecs() device.Codecs {
 	return device.Codecs{
 		MaxWindow:   stocklib.MaxWindow,
 		Compressors: map[codec.Kind]func(io.Writer) (io.WriteCloser, error){codec.KindGzip: d.Zlib.NewCanonicalWriter},
-		Remake:      d.remake,
+		Remake:      d.remake, RemakeMemory: memberMemory,
 	}
 }
+
+// memberMemory is what a member that is opened takes, in bytes: some eight items, and what is staged of it
+// and of its counterpart in memory.
+const memberMemory = 8*itemMemory + 8<<10
 
 // remake returns the level at which zlib makes a gzip member, as the header says it. What GNU gzip
 // made is the same up to the size of a block of zlib's, some tens of KiB of content.
@@ -81,12 +85,16 @@ func (e *expected) Write(p []byte) (int, error) {
 // Reach has no limit.
 func (d *Device) Reach() int64 { return math.MaxInt64 }
 
-// Limits returns the limits of matching, which are taken over from generation 1.0, but that packs
-// leave room for items and for what earlier packs left in the heap: without it, the delta of a
-// full-size image would often be made twice.
+// Limits returns the limits of matching, which are taken over from generation 1.0, but for what the
+// process and each entry take: full-size images have 1.6 to 2 times as many items as entries. With less,
+// their deltas would often be made twice.
 func (d *Device) Limits(memory int64) match.Limits {
 	l := stocklib.Limits(memory)
-	l.Pack -= l.Pack / 12
+	l.Pack = int(min(memory-baseMemory-stocklib.PatchMemory, math.MaxInt))
+	l.EntryMemory = itemMemory * 7 / 4
+	// This makes more packs than memory asks for, each with more of the old side: with three rather than
+	// two the delta of full-size patch is 1.1 % smaller.
+	l.PatchMemory = 2 * stocklib.PatchMemory
 	return l
 }
 

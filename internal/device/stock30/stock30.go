@@ -6,7 +6,7 @@
 //
 //	image  = chain(entries, gzip members)
 //	entry  = zeros | slice of the old side | slice of the fresh bytes | slice of a pack
-//	member = zlib_compression(chain(entries))
+//	member = two slices of a chain of members, each zlib_compression(chain(entries))
 //	pack   = bspatch(patch, chain(ranges of the old side, its fresh bytes))
 //	fresh  = zstd_decompression(frame, or frame and dictionary: ranges of the old side)
 //
@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 
 	"swudelta/internal/codec"
@@ -244,7 +245,7 @@ func (s *image) openSide() error {
 		s.parts = append(s.parts, s.item(p.Size, digest.Sum(content), recipe))
 	}
 	s.inner = make([]*group, len(s.Old.Parts))
-	for g := range slices.Chunk(members, groupSize) {
+	for g := range grouped(members) {
 		joined := s.group(g)
 		for _, m := range g {
 			s.inner[m.number] = joined
@@ -294,9 +295,19 @@ type group struct {
 	data   []byte
 }
 
-// groupSize is how many items are staged together: while they are, the library holds a stream
-// for each.
-const groupSize = 8
+const (
+	// groupSize is how many items are staged together, if that does not make more groups than
+	// mostGroups: while they are, the library holds a stream for each.
+	groupSize = 8
+	// mostGroups bounds the groups of each kind: one that is longer than 64 KiB is an open file
+	// on the device, to the end, of which a process often may have 1,024.
+	mostGroups = 128
+)
+
+// grouped divides members into those of each group.
+func grouped(list []member) iter.Seq[[]member] {
+	return slices.Chunk(list, max(groupSize, (len(list)+mostGroups-1)/mostGroups))
+}
 
 func (s *image) group(list []member) *group {
 	g := &group{starts: map[int]int64{}}
@@ -310,14 +321,16 @@ func (s *image) group(list []member) *group {
 	return g
 }
 
-// slices returns the items of a range of the group, end to end: never all of it, for whoever takes
-// that has it staged once more.
-func (s *image) slices(g *group, from, to int64) (list []*pamz.Item) {
-	if to-from == int64(len(g.data)) && to-from > 1 {
+// slices returns the items of a range of the group, end to end. What has the content of the group or of
+// one member would not be a slice but that itself, for whoever takes it to produce: it is two slices.
+func (s *image) slices(g *group, from, to int64) []*pamz.Item {
+	content := g.data[from:to]
+	it := s.items[key{to - from, digest.Sum(content)}]
+	if it != nil && to-from > 1 && (it.Sequential() || it.Recipe.Op == pamz.OpConcatenation) {
 		half := from + (to-from)/2
 		return append(s.slices(g, from, half), s.slices(g, half, to)...)
 	}
-	return []*pamz.Item{s.slice(g.whole, from, g.data[from:to])}
+	return []*pamz.Item{s.slice(g.whole, from, content)}
 }
 
 // opened returns the item of the content of a member of the old side.
@@ -483,19 +496,19 @@ func (s *image) pack(p Pack, old run) (*pamz.Item, error) {
 	return s.item(made.Len(), made.Sum(), pamz.BSDiff(s.asset(p.Patch), s.join(old, false))), nil
 }
 
-// segments returns the items of the image, end to end, and its length: its entries, and members that
-// are made of entries.
+// segments returns the items of the image, end to end, and its length: its entries, and slices of the
+// members that are made of entries.
 func (s *image) segments(list []content.Segment) (out []*pamz.Item, size int64, err error) {
 	t := taker{image: s, entries: s.Entries}
-	for _, segment := range list {
+	pieces := make([][]*pamz.Item, len(list))
+	var members []member
+	for i, segment := range list {
 		size += segment.Len
 		m := segment.Member
 		if m == nil {
-			items, err := t.take(segment.Len)
-			if err != nil {
+			if pieces[i], err = t.take(segment.Len); err != nil {
 				return nil, 0, err
 			}
-			out = append(out, items...)
 			continue
 		}
 		if m.Number != format.Gzip || len(m.CloseParams) != 1 {
@@ -506,19 +519,28 @@ func (s *image) segments(list []content.Segment) (out []*pamz.Item, size int64, 
 			return nil, 0, err
 		}
 		content := s.chain(items, int64(len(m.Content)), digest.Sum(m.Content))
-		out = append(out, s.item(m.Len, m.SHA256, pamz.ZlibCompression(content, pamz.ContainerGzip, int64(m.CloseParams[0]))))
+		item := s.item(m.Len, m.SHA256, pamz.ZlibCompression(content, pamz.ContainerGzip, int64(m.CloseParams[0])))
+		members = append(members, member{i, item, m.Stored})
 	}
 	if t.at != int64(len(s.Data)) || len(t.entries) > 0 {
 		return nil, 0, fmt.Errorf("entries for %d bytes of %d", t.at, len(s.Data))
 	}
-	return out, size, nil
+	for list := range grouped(members) {
+		g := s.group(list)
+		for _, m := range list {
+			from := g.starts[m.number]
+			pieces[m.number] = s.slices(g, from, from+int64(len(m.content)))
+		}
+	}
+	return slices.Concat(pieces...), size, nil
 }
 
 // taker takes entries piece by piece.
 type taker struct {
 	*image
-	entries []Entry
-	at      int64 // in Data
+	entries []Entry // from the current one on
+	taken   int64   // of the current one, in bytes
+	at      int64   // in Data
 }
 
 // take returns the items of the next n bytes.
@@ -528,13 +550,12 @@ func (t *taker) take(n int64) (list []*pamz.Item, err error) {
 			return nil, fmt.Errorf("no entry at %d", t.at)
 		}
 		e := t.entries[0]
-		if e.Len <= n {
-			t.entries = t.entries[1:]
+		e.Off += t.taken
+		if e.Len -= t.taken; e.Len <= n {
+			t.entries, t.taken = t.entries[1:], 0
 		} else {
-			t.entries = slices.Clone(t.entries)
-			t.entries[0].Len -= n
-			t.entries[0].Off += n
 			e.Len = n
+			t.taken += n
 		}
 		items, err := t.entry(e, t.at)
 		if err != nil {
