@@ -42,36 +42,49 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, unsorted []span.Range, 
 		}
 		text = w.text
 	}
-	sorted := 0
-	if opt.Effort.sorts() {
-		w.sa = suffix.ArrayProgress(w.sa, text, opt.Progress)
-		sorted = len(text)
-	}
-	m := w.matcher(text, w.sa, old, new, opt)
+	m := newMatcher(old, new, opt)
 	m.parts, m.copies = parts, copies
-	m.reported += sorted
+	if opt.Effort.sorts() {
+		at, done := m.reported, int64(0)
+		w.sa = suffix.ArrayProgress(w.sa, text, func(n int64) {
+			done += n
+			m.report(at + int(done*sortShare/16))
+		})
+	}
+	w.equip(m, text, w.sa, opt.Effort)
 	return assemble(old, new, m.path())
 }
 
-// matcher returns one with the indexes of a text, whose suffix array is sa, if the effort
-// needs one.
-func (w *Workspace) matcher(text []byte, sa []int32, old, new []byte, opt Options) *matcher {
-	m := newMatcher(old, new, opt)
-	if opt.Effort.steps() {
+// sortShare is how many sixteenths of what is sorted of the old side are reported meanwhile; the
+// rest is while the indexes are made.
+const sortShare = 12
+
+// equip gives m the indexes of a text, whose suffix array is sa, if the effort needs one.
+func (w *Workspace) equip(m *matcher, text []byte, sa []int32, effort Effort) {
+	const all = len(strides) + 2
+	left, parts := -m.reported, all // what is not reported yet of the old side
+	passed := func() {
+		parts--
+		m.report(-left / all * parts)
+	}
+	if effort.steps() {
 		w.ends = cleared(w.ends, len(text)/64+1)
 		for k, stride := range strides {
 			w.steps[k].fill(text, stride, w.ends)
+			passed()
 		}
 		m.steps = w.steps[:]
 	}
-	if opt.Effort.sorts() {
+	if effort.sorts() {
 		w.index.fill(text, sa)
+		passed()
+		w.index.addAll(text)
 		m.sorted, m.filter = &w.index, &w.index.filter
 	} else {
 		w.grams.fill(text)
 		m.hashed, m.filter = &w.grams, &w.grams.filter
 	}
-	return m
+	m.report(0)
 }
 
 // edge is what the ends of a copy leave of the old side on either side, in bytes,

@@ -89,7 +89,9 @@ func Diff(old []byte, sa []int32, new []byte, opt Options) *Patch {
 		panic("bsdiff: sizes out of range")
 	}
 	var w Workspace
-	return assemble(old, new, w.matcher(old, sa, old, new, opt).path())
+	m := newMatcher(old, new, opt)
+	w.equip(m, old, sa, opt.Effort)
+	return assemble(old, new, m.path())
 }
 
 // assemble makes the patch of a path.

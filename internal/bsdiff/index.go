@@ -47,6 +47,14 @@ func (f *filter) clear(n int) {
 	f.set, f.shift = cleared(f.set, 1<<(size-6)), uint(64-size)
 }
 
+// addAll makes f the filter of all grams of a text.
+func (f *filter) addAll(text []byte) {
+	f.clear(len(text))
+	for i := 0; i+gram <= len(text); i++ {
+		f.add(hash(text[i:]))
+	}
+}
+
 // add adds a gram by its hash of 64 bits.
 func (f *filter) add(h uint64) {
 	h >>= f.shift
@@ -69,12 +77,11 @@ func hash(s []byte) uint64 { return binary.LittleEndian.Uint64(s) * multiplier }
 // headEvery makes the suffixes between two heads fill a line of the cache.
 const headEvery = 16
 
-// fill makes x the index of a text with its suffix array. It uses the memory
+// fill makes x the index of a text with its suffix array, but for the filter. It uses the memory
 // that x has.
 func (x *index) fill(text []byte, sa []int32) {
 	n := len(text)
 	*x = index{text: text, sa: sa, heads: x.heads[:0], start: cleared(x.start, 1<<16+1), filter: x.filter}
-	x.filter.clear(n)
 	x.heads = slices.Grow(x.heads, n/headEvery+1)
 	for r := 0; r < n; r += headEvery {
 		x.heads = append(x.heads, head(text[sa[r]:]))
@@ -87,9 +94,6 @@ func (x *index) fill(text []byte, sa []int32) {
 	}
 	for ; c < len(x.start); c++ {
 		x.start[c] = int32(len(x.heads))
-	}
-	for i := 0; i+gram <= n; i++ {
-		x.filter.add(hash(text[i:]))
 	}
 }
 

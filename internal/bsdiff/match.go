@@ -162,7 +162,6 @@ func (m *matcher) report(i int) {
 // path returns the segments of the best path, last one first.
 func (m *matcher) path() []segment {
 	search, limit := 0, maxSegments
-	m.report(0)
 	for i := 0; i < len(m.new); {
 		if i-m.reported >= reportEvery {
 			m.report(i)

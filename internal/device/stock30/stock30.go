@@ -443,7 +443,7 @@ func (s *image) compressFresh() error {
 	}
 	prefixed := len(context) > 0 && len(context)+len(s.Fresh) <= 1<<s.Window
 	if prefixed {
-		s.Progress.Expect(int64(len(s.Fresh)))
+		s.Progress.Expect(int64(len(context) + len(s.Fresh)))
 	}
 	s.Progress.Expect(int64(len(s.Fresh)))
 	best, err := s.Zstd.Compress(s.Fresh, s.Level, log(len(s.Fresh)), s.Progress.Add)
