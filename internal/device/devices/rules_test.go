@@ -164,3 +164,31 @@ func TestRulesOfDiff(t *testing.T) {
 var s10, s21, s30 = All[0], All[1], All[2]
 
 var b30 = []byte("a source of thirty bytes.......")
+
+// TestSharedItems has an item that is in another one twice, which is in another one twice, and so on:
+// whoever goes through each use of it does so for ever.
+func TestSharedItems(t *testing.T) {
+	b := pamztest.NewBuilder(t, 1, []byte("x"))
+	it := b.CopySource(0, 1)
+	for range 40 {
+		// Nobody produces it, so that any digest will do.
+		sum := digest.Sum([]byte(it.SHA256.Hex()))
+		it = pamz.NewItem(2*it.Length, sum, &pamz.Recipe{Op: pamz.OpConcatenation, Params: []pamz.Param{{Item: it}, {Item: it}}})
+	}
+	content := []byte("ten bytes.")
+	patched := b.Item(content, pamz.BSDiff(b.Asset(b.Patch(nil, content)), it))
+	for _, version := range []int{1, 2} {
+		d := &pamz.Diff{
+			Form: pamz.Form{Version: version, Order: pamz.BigEndian}, TargetLength: patched.Length, TargetSHA256: patched.SHA256,
+			SourceLength: 1, SourceSHA256: digest.Sum([]byte("x")), Chunks: []*pamz.Item{patched},
+		}
+		for _, k := range All {
+			if k.Check == nil {
+				continue
+			}
+			if _, violations, err := k.Check(d); err != nil || k.Name == "1.0" && len(violations) == 0 {
+				t.Errorf("version %d, %s: %v, %v", version, k.Name, violations, err)
+			}
+		}
+	}
+}

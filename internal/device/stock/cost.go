@@ -73,8 +73,12 @@ func (m *meter) sub(l load) {
 	m.heap.unmap(l.mapped)
 }
 
-// chunks writes the chunks of a delta.
+// chunks writes the chunks of a delta. One of a form that the library does not read costs nothing: its
+// items may be shared, so that to go through each use may take for ever.
 func (m *meter) chunks(s *scope) {
+	if s.Diff.Pooled() {
+		return
+	}
 	for _, c := range s.Diff.Chunks {
 		m.write(s, c)
 	}

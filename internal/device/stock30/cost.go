@@ -34,9 +34,19 @@ const block = 4 << 10
 
 // cost predicts what the device needs for d, which c went through.
 func cost(c *stocklib.Checker, d *pamz.Diff) device.Cost {
-	m := &meter{Checker: c, known: map[*pamz.Item]need{}, forward: map[*pamz.Item]bool{}, staged: map[pamz.Key]bool{}}
+	m := &meter{Checker: c, known: map[*pamz.Item]need{}, forward: map[*pamz.Item]bool{}, looked: map[*pamz.Item]bool{}, staged: map[pamz.Key]bool{}}
 	top := m.chain(slices.Values(d.Chunks))
-	return device.Cost{Memory: baseMemory + max(m.peak, top.peak) + m.memory + itemMemory*int64(len(m.known)), Tmp: m.tmp}
+	return device.Cost{Memory: sum(baseMemory, max(m.peak, top.peak), m.memory, itemMemory*int64(len(m.known))), Tmp: m.tmp}
+}
+
+// tooMuch is what sums do not go beyond, in bytes: a hostile delta may state any lengths.
+const tooMuch = 1 << 50
+
+func sum(list ...int64) (n int64) {
+	for _, v := range list {
+		n = min(n+min(v, tooMuch), tooMuch)
+	}
+	return n
 }
 
 // meter goes through a delta as the library does, which keeps one copy of whatever it takes
@@ -45,6 +55,7 @@ type meter struct {
 	*stocklib.Checker
 	known       map[*pamz.Item]need
 	forward     map[*pamz.Item]bool // of concatenations
+	looked      map[*pamz.Item]bool // concatenations that are read: items are shared
 	staged      map[pamz.Key]bool
 	memory, tmp int64 // of staged items
 	peak        int64 // of memory while one of them is produced, which is before any is read
@@ -78,15 +89,15 @@ func (m *meter) produce(it *pamz.Item) need {
 		for _, p := range r.Params {
 			m.read(p.Item)
 		}
-		n = need{0, max(n.peak, it.Length+r.Params[1].Item.Length+stocklib.PatchMemory)}
+		n = need{0, max(n.peak, sum(it.Length, r.Params[1].Item.Length, stocklib.PatchMemory))}
 	case pamz.OpGzDecompression, pamz.OpZlibDecompression:
-		n = need{n.open + inflateMemory, n.peak + stocklib.ZlibMemory}
+		n = need{sum(n.open, inflateMemory), sum(n.peak, stocklib.ZlibMemory)}
 	case pamz.OpZlibCompression:
-		n = need{n.open + deflateMemory, n.peak + stocklib.ZlibMemory}
+		n = need{sum(n.open, deflateMemory), sum(n.peak, stocklib.ZlibMemory)}
 	case pamz.OpZstdDecompression:
-		n.peak += stocklib.DecoderMemory(r)
+		n.peak = sum(n.peak, stocklib.DecoderMemory(r))
 	case pamz.OpZstdDelta:
-		n.peak += stocklib.DecoderMemory(r) + r.Params[1].Item.Length
+		n.peak = sum(n.peak, stocklib.DecoderMemory(r), r.Params[1].Item.Length)
 	case pamz.OpRemainder:
 		if r.Rest != nil {
 			m.stage(pamz.NewItem(r.Rest.Size, r.Rest.SHA256, r))
@@ -94,7 +105,7 @@ func (m *meter) produce(it *pamz.Item) need {
 	case pamz.OpNested:
 		if inner := m.Opened[it]; inner != nil {
 			top := m.chain(slices.Values(inner.Chunks))
-			n = need{n.open + top.open, max(n.peak, top.peak)}
+			n = need{sum(n.open, top.open), max(n.peak, top.peak)}
 		}
 	}
 	m.known[it] = n
@@ -106,10 +117,10 @@ func (m *meter) produce(it *pamz.Item) need {
 func (m *meter) chain(list iter.Seq[*pamz.Item]) (n need) {
 	for it := range list {
 		one := m.produce(it)
-		n.open += one.open
+		n.open = sum(n.open, one.open)
 		n.peak = max(n.peak, one.peak-one.open)
 	}
-	n.peak += n.open
+	n.peak = sum(n.peak, n.open)
 	return n
 }
 
@@ -137,10 +148,12 @@ func (m *meter) read(it *pamz.Item) {
 		m.stage(it)
 		return
 	}
-	for _, p := range it.Recipe.Params {
-		if p.Item != nil {
-			m.read(p.Item)
-		}
+	if m.looked[it] {
+		return
+	}
+	m.looked[it] = true
+	for part := range it.Recipe.Items() {
+		m.read(part)
 	}
 }
 
@@ -151,8 +164,8 @@ func (m *meter) stage(it *pamz.Item) {
 	}
 	m.staged[it.Key()] = true
 	if it.Length <= stagedInMemory {
-		m.memory += it.Length
+		m.memory = sum(m.memory, it.Length)
 	} else {
-		m.tmp += (it.Length + block - 1) / block * block
+		m.tmp = sum(m.tmp, (min(it.Length, tooMuch)+block-1)/block*block)
 	}
 }
