@@ -107,13 +107,14 @@ func (d *Delta) copies() ([]displace.Copy, error) {
 		return nil, err
 	}
 	list := make([]displace.Copy, 0, n)
-	return list, d.eachOp(func(o Op) error {
+	err = d.eachOp(func(o Op) error {
 		if o.Kind == Copy {
 			list = append(list, displace.Copy{New: at, Old: o.Old, Len: o.Len})
 		}
 		at += o.Len
 		return nil
 	})
+	return list, err
 }
 
 // copiesOf returns the copies among operations.
