@@ -190,7 +190,8 @@ func (m *maker) make() (*Result, error) {
 func (m *maker) fit(members []*target) error {
 	limits := m.Device.Limits(m.DeviceMemory)
 	limits.Pack = min(limits.Pack, bsdiff.MaxSize)
-	// Where smaller packs do not help, steps get longer, so that this is soon known.
+	// Where smaller packs do not help, steps get longer, so that this is soon known: the last try is with
+	// the smallest ones.
 	for step := 5; ; {
 		if limits.Pack < minPack {
 			return fault.Dataf("%w: no delta can be applied in %d bytes of memory", ErrDevice, m.DeviceMemory)
@@ -227,7 +228,7 @@ func (m *maker) fit(members []*target) error {
 		if over <= 0 {
 			return nil
 		}
-		limits.Pack = min(limits.Pack-over, limits.Pack-limits.Pack*step/100)
+		limits.Pack = min(limits.Pack-over, max(limits.Pack-limits.Pack*step/100, minPack))
 		step *= 2
 	}
 }
