@@ -242,6 +242,12 @@ func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, e
 		}
 		return nil
 	})
+	if err == nil {
+		err = checkPieces(d)
+	}
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(in.copied, span.Range.Compare)
 	merged := in.copied[:0]
 	for _, e := range in.copied {
@@ -252,7 +258,7 @@ func (a *applier) inspect(d *pamz.Diff, sourceLength int64, depth int) (*info, e
 		merged = append(merged, e)
 	}
 	in.copied = merged
-	return in, err
+	return in, nil
 }
 
 // stageKey is what a staged item is found by again: its content, which was

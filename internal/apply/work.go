@@ -86,6 +86,45 @@ func (o *opened) fromSource() int64 {
 	return plus(sum, largest)
 }
 
+// piecesPerItem is how often an item may be a piece of another, or of the target, on average.
+// Real deltas have each some ten times: sixteen halves of members share the group that they
+// lie in. A hostile one of a few KB can have as many pieces as its target has bytes.
+const piecesPerItem = 64
+
+// piecesFree may be there, however few items there are.
+const piecesFree = 1 << 20
+
+// checkPieces refuses a delta that has far more pieces than items.
+func checkPieces(d *pamz.Diff) error {
+	if !d.Pooled() {
+		return nil // each item has one place
+	}
+	pieces := map[*pamz.Item]int64{}
+	var count func(it *pamz.Item) int64
+	count = func(it *pamz.Item) int64 {
+		if it.Recipe == nil || it.Length == 0 {
+			return 0
+		}
+		n, ok := pieces[it]
+		if !ok {
+			n = 1
+			for part := range it.Recipe.Items() {
+				n = plus(n, count(part))
+			}
+			pieces[it] = n
+		}
+		return n
+	}
+	sum := int64(0)
+	for _, c := range d.Chunks {
+		sum = plus(sum, count(c))
+	}
+	if sum > piecesFree+piecesPerItem*int64(len(pieces)) {
+		return errTooMuch()
+	}
+	return nil
+}
+
 // plus and times add and multiply numbers that are not negative, up to the largest.
 func plus(a, b int64) int64 {
 	if a > math.MaxInt64-b {

@@ -198,3 +198,33 @@ func TestWorkLimit(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPieces has a pool of few items of which a large target is made byte by byte.
+func TestPieces(t *testing.T) {
+	doubled := func(it *pamz.Item, times int) *pamz.Item {
+		for range times {
+			sum := digest.Sum([]byte(it.SHA256.Hex())) // nobody gets as far as to compare it
+			it = pamz.NewItem(2*it.Length, sum, &pamz.Recipe{Op: pamz.OpConcatenation, Params: []pamz.Param{{Item: it}, {Item: it}}})
+		}
+		return it
+	}
+	for _, version := range []int{1, 2} {
+		b := pamztest.NewBuilder(t, 1, []byte("x"))
+		whole := doubled(b.CopySource(0, 1), 34)
+		d := &pamz.Diff{
+			Form: pamz.Form{Version: version, Order: pamz.BigEndian}, TargetLength: whole.Length, TargetSHA256: whole.SHA256,
+			SourceLength: 1, SourceSHA256: digest.Sum([]byte("x")), Chunks: []*pamz.Item{whole},
+		}
+		_, err := Needs(d, bytes.NewReader(b.Source), 0)
+		pamztest.WantError(t, err, errnum.Other)
+		err = Apply(io.Discard, d, bytes.NewReader(b.Source), 1, Options{})
+		pamztest.WantError(t, err, errnum.Other)
+
+		// The same as the old side of a patch, which is read byte by byte.
+		content := []byte("ten bytes.")
+		patched := b.Item(content, pamz.BSDiff(b.Asset(b.Patch(nil, content)), whole))
+		d.TargetLength, d.TargetSHA256, d.Chunks = patched.Length, patched.SHA256, []*pamz.Item{patched}
+		err = Apply(io.Discard, d, bytes.NewReader(b.Source), 1, Options{})
+		pamztest.WantError(t, err, errnum.Other)
+	}
+}
