@@ -375,32 +375,33 @@ const accessWrite = 2
 
 // destination is where an output goes.
 type destination struct {
-	path    string      // without symbolic links, if there is something
+	path    string      // without symbolic links, if there is a file
 	mode    fs.FileMode // of the file to replace; 0: there is none
-	special bool        // no regular file: a device or a pipe, written directly
+	special bool        // a device, a pipe, or a file without a name: written directly
 }
 
 // findDestination follows the links of path. A folder is no destination.
 func findDestination(path string) (destination, error) {
-	resolved, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return destination{path: path}, nil
-	} else if err != nil {
-		if named := (*fs.PathError)(nil); !errors.As(err, &named) {
-			err = &fs.PathError{Op: "open", Path: path, Err: err} // a file where a folder should be, a ring of links
+	case err != nil:
+		if named := (*fs.PathError)(nil); errors.As(err, &named) {
+			named.Op = "open" // a file where a folder should be, a ring of links
 		}
 		return destination{}, err
-	}
-	info, err := os.Stat(resolved)
-	switch {
-	case err != nil:
-		return destination{}, err
 	case info.IsDir():
-		return destination{}, &fs.PathError{Op: "write", Path: resolved, Err: syscall.EISDIR}
+		return destination{}, &fs.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
 	case !info.Mode().IsRegular():
-		return destination{path: resolved, special: true}, nil
+		return destination{path: path, special: true}, nil
 	}
-	return destination{path: resolved, mode: info.Mode().Perm()}, nil
+	resolved, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A file that has no name any more, behind /dev/stdout.
+		return destination{path: path, special: true}, nil
+	}
+	return destination{path: resolved, mode: info.Mode().Perm()}, err
 }
 
 // WriteFile writes a file that appears under its name complete or not at all:
