@@ -86,36 +86,42 @@ func (o *opened) fromSource() int64 {
 	return plus(sum, largest)
 }
 
-// piecesPerItem is how often an item may be a piece of another, or of the target, on average.
-// Real deltas have each some ten times: sixteen halves of members share the group that they
-// lie in. A hostile one of a few KB can have as many pieces as its target has bytes.
+// piecesPerItem is how often an item may be written on average: as a piece of another, or of
+// the target. A hostile delta of a few KB can have as many pieces as its target has bytes.
 const piecesPerItem = 64
 
-// piecesFree may be there, however few items there are.
+// piecesFree may be written, however few items there are.
 const piecesFree = 1 << 20
 
-// checkPieces refuses a delta that has far more pieces than items.
+// checkPieces refuses a delta that writes far more pieces than it has items. What is read at
+// random is composed once for all that read it, and counts once.
 func checkPieces(d *pamz.Diff) error {
 	if !d.Pooled() {
 		return nil // each item has one place
 	}
-	pieces := map[*pamz.Item]int64{}
+	pieces, read, sum := map[*pamz.Item]int64{}, map[*pamz.Item]bool{}, int64(0)
 	var count func(it *pamz.Item) int64
 	count = func(it *pamz.Item) int64 {
 		if it.Recipe == nil || it.Length == 0 {
 			return 0
 		}
 		n, ok := pieces[it]
-		if !ok {
-			n = 1
-			for part := range it.Recipe.Items() {
-				n = plus(n, count(part))
-			}
-			pieces[it] = n
+		if ok {
+			return n
 		}
+		n = 1
+		for part := range it.Recipe.Items() {
+			switch m := count(part); {
+			case it.Recipe.Passes():
+				n = plus(n, m)
+			case !read[part]:
+				read[part] = true
+				sum = plus(sum, m)
+			}
+		}
+		pieces[it] = n
 		return n
 	}
-	sum := int64(0)
 	for _, c := range d.Chunks {
 		sum = plus(sum, count(c))
 	}
