@@ -224,11 +224,12 @@ func (m *maker) fit(members []*target) error {
 			}
 			return fault.Dataf("%w: applying the delta takes %d bytes of temporary space, and the device has %d", ErrDevice, cost.Tmp, m.DeviceTmp)
 		}
-		over := int(cost.Memory - m.DeviceMemory)
+		over := cost.Memory - m.DeviceMemory
 		if over <= 0 {
 			return nil
 		}
-		limits.Pack = min(limits.Pack-over, max(limits.Pack-limits.Pack*step/100, minPack))
+		shorter := max(limits.Pack-limits.Pack*step/100, minPack)
+		limits.Pack = int(max(min(int64(limits.Pack)-over, int64(shorter)), 0))
 		step *= 2
 	}
 }
