@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -546,6 +547,79 @@ func mutated(t *testing.T, s *scene, rounds int) {
 	t.Logf("%d of %d still make the target", applied, rounds)
 	if applied > rounds/2 {
 		t.Errorf("%d of %d changed nothing: the test sees little", applied, rounds)
+	}
+}
+
+// turning reads one content up to some read, and another one from there on.
+type turning struct {
+	before, after []byte
+	reads         int // that are left of before
+}
+
+func (r *turning) ReadAt(b []byte, off int64) (int, error) {
+	r.reads--
+	if r.reads < 0 {
+		return bytes.NewReader(r.after).ReadAt(b, off)
+	}
+	return bytes.NewReader(r.before).ReadAt(b, off)
+}
+
+// A delta, or a source, that changes while it is read, after it was verified, gives the
+// target or an error, too.
+func TestChanging(t *testing.T) {
+	s := small(t)
+	delta := s.encode(t)
+	count := &turning{before: delta, reads: math.MaxInt}
+	all := func(d, source io.ReaderAt, size int64) ([]byte, error) {
+		opened, err := Open(d, size)
+		if err != nil {
+			return nil, err
+		}
+		var out bytes.Buffer
+		o := options(t)
+		o.Memory = 48 << 20
+		err = opened.Apply(writerFunc(func(b []byte) (int, error) {
+			if out.Len() > 1<<20 {
+				return 0, errEnough
+			}
+			return out.Write(b)
+		}), source, int64(len(s.source)), o)
+		return out.Bytes(), err
+	}
+	if _, err := all(count, bytes.NewReader(s.source), int64(len(delta))); err != nil {
+		t.Fatal(err)
+	}
+	reads := math.MaxInt - count.reads
+	t.Logf("%d reads of the delta", reads)
+	rounds := 400
+	if testing.Short() {
+		rounds = 60
+	}
+	failed := 0
+	for seed := range uint64(rounds) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		d := &turning{before: delta, after: delta, reads: r.IntN(reads)}
+		source := &turning{before: s.source, after: s.source, reads: r.IntN(10)}
+		if seed%4 > 0 {
+			d.after = mutate(r, delta)
+		} else {
+			source.after = bytes.Clone(s.source)
+			source.after[r.IntN(len(s.source))] ^= 1 << r.IntN(8)
+		}
+		got, err := all(d, source, int64(len(delta)))
+		switch {
+		case err == nil && !bytes.Equal(got, s.target):
+			t.Fatalf("seed %d: another target and no error", seed)
+		case err != nil && !fault.IsData(err) && !errors.Is(err, ErrMemory) && !errors.Is(err, ErrScratch) && !errors.Is(err, errEnough) &&
+			!errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			t.Fatalf("seed %d: %v", seed, err)
+		case err != nil:
+			failed++
+		}
+	}
+	t.Logf("%d of %d failed", failed, rounds)
+	if failed < rounds/4 {
+		t.Errorf("%d of %d failed: the test sees little", failed, rounds)
 	}
 }
 
