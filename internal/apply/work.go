@@ -87,7 +87,9 @@ func (o *opened) fromSource() int64 {
 }
 
 // piecesPerItem is how often an item may be written on average: as a piece of another, or of
-// the target. A hostile delta of a few KB can have as many pieces as its target has bytes.
+// the target. Our deltas of profile 3.0 write each once (an update of 352 MiB: 2,250 pieces of
+// 2,228 items). A hostile delta of a few KB can have as
+// many pieces as its target has bytes.
 const piecesPerItem = 64
 
 // piecesFree may be written, however few items there are.

@@ -436,7 +436,7 @@ func (c *Context) WriteFile(path string, write func(io.Writer) error) error {
 }
 
 func writeDirectly(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0) // a file may have been longer
 	if err != nil {
 		return err
 	}
