@@ -203,7 +203,7 @@ func plain(c *tool.Context, source, target *tool.File) error {
 		return tool.Hint(fmt.Errorf("%w: a patch takes %d bytes, and there are %d", plan.ErrMemory, need, max(memory, 0)), memoryHint)
 	}
 	stage = c.Progress().Start("match", progress.Bytes, source.Size()+target.Size())
-	found := new(bsdiff.Workspace).Diff(sides[0], sides[1], nil, nil, bsdiff.Options{Progress: stage.Add})
+	found := bsdiff.Diff(sides[0], sides[1], bsdiff.Options{Progress: stage.Add})
 	c.Progress().Start("code", progress.Bytes, 0)
 	var patch bytes.Buffer
 	_, err := found.Encode(&patch,

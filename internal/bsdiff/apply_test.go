@@ -22,7 +22,6 @@ import (
 
 	"swudelta/internal/codec"
 	"swudelta/internal/fault"
-	"swudelta/internal/suffix"
 	"swudelta/internal/tooltest"
 )
 
@@ -80,7 +79,7 @@ func samples() map[string][2][]byte {
 func TestApply(t *testing.T) {
 	for name, s := range samples() {
 		old, new := s[0], s[1]
-		patch := encoded(t, Diff(old, suffix.Array(nil, old), new, Options{}))
+		patch := encoded(t, Diff(old, new, Options{}))
 		for _, tail := range []string{"", "x", "BZ", strings.Repeat("trailing", 20000)} {
 			got, err := apply(old, append(patch[:len(patch):len(patch)], tail...), int64(len(new)))
 			if err != nil || !bytes.Equal(got, new) {
@@ -113,7 +112,7 @@ func TestOracles(t *testing.T) {
 		if len(old) == 0 || name == "zeros" {
 			continue // the oracles fail at the first, and take minutes for the second
 		}
-		p := Diff(old, suffix.Array(nil, old), new, Options{})
+		p := Diff(old, new, Options{})
 		patch := encoded(t, p)
 		if got, err := bspatch.Bytes(old, patch); err != nil || !bytes.Equal(got, new) {
 			t.Errorf("%s: gabstv/go-bsdiff does not apply our patch: %v", name, err)
@@ -158,7 +157,7 @@ func TestOracles(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	s := samples()["text"]
 	old, new := s[0], s[1]
-	patch := encoded(t, Diff(old, suffix.Array(nil, old), new, Options{}))
+	patch := encoded(t, Diff(old, new, Options{}))
 	for n := range patch {
 		if _, err := apply(old, patch[:n], int64(len(new))); !fault.IsData(err) {
 			t.Errorf("first %d of %d bytes: %v", n, len(patch), err)
@@ -170,7 +169,7 @@ func TestTruncated(t *testing.T) {
 func TestCorrupted(t *testing.T) {
 	s := samples()["text"]
 	old, new := s[0], s[1]
-	patch := encoded(t, Diff(old, suffix.Array(nil, old), new, Options{}))
+	patch := encoded(t, Diff(old, new, Options{}))
 	for i := range patch {
 		for bit := range 8 {
 			bad := bytes.Clone(patch)
@@ -268,7 +267,7 @@ func (f failing) Write([]byte) (int, error)         { return 0, f.err }
 func TestEnvironment(t *testing.T) {
 	s := samples()["text"]
 	old, new := s[0], s[1]
-	patch := encoded(t, Diff(old, suffix.Array(nil, old), new, Options{}))
+	patch := encoded(t, Diff(old, new, Options{}))
 	n, size := int64(len(patch)), int64(len(new))
 	in, from := bytes.NewReader(patch), bytes.NewReader(old)
 	for i, err := range []error{
@@ -334,7 +333,7 @@ func TestApplier(t *testing.T) {
 	for range 2 {
 		for name, s := range samples() {
 			old, new := s[0], s[1]
-			patch := encoded(t, Diff(old, suffix.Array(nil, old), new, Options{}))
+			patch := encoded(t, Diff(old, new, Options{}))
 			run := func(patch []byte) ([]byte, error) {
 				var b bytes.Buffer
 				err := a.Apply(&b, bytes.NewReader(old), int64(len(old)), bytes.NewReader(patch), int64(len(patch)), int64(len(new)))
@@ -377,7 +376,7 @@ func (zeroReader) ReadAt(b []byte, _ int64) (int, error) {
 
 func FuzzApply(f *testing.F) {
 	old := []byte("It was the best of times, it was the worst of times.")
-	f.Add(old, encoded(f, Diff(old, suffix.Array(nil, old), []byte("It was the worst of times, or was it?"), Options{})))
+	f.Add(old, encoded(f, Diff(old, []byte("It was the worst of times, or was it?"), Options{})))
 	f.Add(old, encoded(f, &Patch{Controls: []Control{{0, 0, -2}, {4, 1, 100}}, Diff: []byte("abcd"), Extra: []byte("e")}))
 	f.Add([]byte{}, encoded(f, &Patch{}))
 	f.Fuzz(func(t *testing.T, old, patch []byte) {

@@ -7,11 +7,10 @@
 // bytes, and extra bytes that stand for themselves. The format is that of
 // bsdiff 4 (bsdiff(1)); [Header] has its layout.
 //
-// Making a patch takes three steps, so that a caller may measure a patch before it is
+// Making a patch takes two steps, so that a caller may measure a patch before it is
 // compressed:
 //
-//	sa := suffix.Array(nil, old)
-//	patch := bsdiff.Diff(old, sa, new, bsdiff.Options{})
+//	patch := bsdiff.Diff(old, new, bsdiff.Options{})
 //	sizes, err := patch.Encode(w, compress)
 //
 // [Apply] works in bounded memory on files of any size and trusts nothing that
@@ -23,9 +22,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 
 	"swudelta/internal/fault"
-	"swudelta/internal/suffix"
 )
 
 const (
@@ -35,7 +34,7 @@ const (
 )
 
 // MaxSize is the largest old or new side, in bytes, that [Diff] takes.
-const MaxSize = suffix.MaxSize
+const MaxSize = math.MaxInt32 - 1
 
 // Control is one triple of the control stream: Add bytes of the diff stream are
 // added to as many old bytes, then Extra bytes of the extra stream follow, then

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"swudelta/internal/suffix"
+	"swudelta/internal/span"
 )
 
 // Copies that are known do not change what a patch makes, and hardly its size,
@@ -41,7 +41,7 @@ func TestCopies(t *testing.T) {
 		p := w.Diff(old, new, copies, nil, Options{})
 		check(t, p, old, new)
 		check(t, w.Diff(old, new, copies, nil, Options{Effort: Quick}), old, new)
-		whole := Diff(old, suffix.Array(nil, old), new, Options{})
+		whole := Diff(old, new, Options{})
 		// What is changed where something else was copied from is not found.
 		if got, want := len(p.Extra), len(whole.Extra); len(copies) > 0 && got > want+len(new)/2 {
 			t.Errorf("seed %d: %d extra bytes, %d without copies", seed, got, want)
@@ -69,34 +69,31 @@ func TestCopiesDegenerate(t *testing.T) {
 	check(t, w.Diff(nil, old, nil, nil, Options{}), nil, old)
 }
 
-// The parts of the old side that no copy has map to the sorted text and back.
+// What no copy has of the old side is indexed, and of each copy the edges.
 func TestRemainder(t *testing.T) {
-	size := 100_000
+	const size = 100_000
 	copies := []Copy{{Old: 50_000, Len: 10_000}, {Old: 0, Len: 2_000}, {Old: 55_000, Len: 20_000}, {Old: 90_000, Len: 10_000}, {Old: 40_000, Len: edge}}
-	m := &matcher{finder: finder{old: make([]byte, size), parts: remainder(size, copies, nil)}}
-	taken := func(p int) bool {
-		for _, c := range copies {
+	skipped := []span.Range{{Off: 80_000, Len: 3_000}}
+	var indexed [size]bool
+	end := int64(-1)
+	for _, r := range remainder(size, copies, skipped) {
+		if r.Off <= end {
+			t.Errorf("a range begins at %d, the one before ends at %d", r.Off, end)
+		}
+		end = r.End()
+		for p := range r.Len {
+			indexed[r.Off+p] = true
+		}
+	}
+	for p, is := range indexed {
+		want := true
+		for _, c := range append(copies, Copy{Old: 80_000, Len: 3_000}) {
 			if p >= c.Old+edge && p < c.Old+c.Len-edge {
-				return true
+				want = false
 			}
 		}
-		return false
-	}
-	next := 0
-	for p := range size {
-		if taken(p) {
-			continue
+		if is != want {
+			t.Fatalf("position %d: indexed %v, want %v", p, is, want)
 		}
-		at, room := m.oldAt(next)
-		if at != p {
-			t.Fatalf("position %d of the sorted text is at %d, want %d", next, at, p)
-		}
-		if room < 1 || !taken(p+room) && p+room != size {
-			t.Fatalf("position %d has room %d", p, room)
-		}
-		if got := m.sortedAt(p); got != next {
-			t.Fatalf("%d is at %d of the sorted text, want %d", p, got, next)
-		}
-		next++
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"swudelta/internal/bzip2"
-	"swudelta/internal/suffix"
 	"swudelta/internal/tooltest"
 )
 
@@ -24,7 +23,7 @@ func TestCorpus(t *testing.T) {
 	}
 	for pair, most := range map[string]int64{"patch": 1_775_000, "minor": 2_915_000} {
 		old, new := tooltest.Image(t, pair, "source"), tooltest.Image(t, pair, "target")
-		p := Diff(old, suffix.Array(nil, old), new, Options{})
+		p := Diff(old, new, Options{})
 		if err := p.Check(old, new); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +68,7 @@ func BenchmarkDiff(b *testing.B) {
 func BenchmarkApply(b *testing.B) {
 	old, new := tooltest.Image(b, "patch", "source"), tooltest.Image(b, "patch", "target")
 	var patch bytes.Buffer
-	if _, err := Diff(old, suffix.Array(nil, old), new, Options{}).Encode(&patch, bzip2Streams); err != nil {
+	if _, err := Diff(old, new, Options{}).Encode(&patch, bzip2Streams); err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(len(new)))

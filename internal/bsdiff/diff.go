@@ -12,7 +12,7 @@ import (
 type Options struct {
 	Effort Effort
 	// Progress is called with each number of bytes of both sides that were dealt with: those of
-	// the old side while it is sorted.
+	// the old side while it is indexed.
 	Progress func(n int64)
 }
 
@@ -25,7 +25,7 @@ const (
 	Default Effort = iota
 	Fast
 	Thorough
-	// Quick needs no suffix array: of matches it finds one that is long, and one that is near.
+	// Quick has an index of few places only: of matches it finds one that is long, and one that is near.
 	Quick
 	// Unchanging has no index of steps either: tables of moved addresses cost more. What it finds is
 	// part of the native format (package displace), and stays as it is.
@@ -34,23 +34,22 @@ const (
 	Quickest
 )
 
-// sorts reports whether a suffix array is needed.
+// sorts reports whether the longest matches are looked for.
 func (e Effort) sorts() bool { return e < Quick }
 
 // steps reports whether there is an index of steps.
 func (e Effort) steps() bool { return e < Unchanging }
 
 // Memory is what a patch takes with a Workspace, in bytes, for sides of that size of whose old
-// side some is sorted: both sides, the sorted text with its indexes, the path, the streams
-// of the patch twice and a half, and their encoders.
-func (e Effort) Memory(old, sorted, new int) int64 {
+// side some is indexed: both sides, the indexes, the path, the streams of the patch twice and a half,
+// and their encoders.
+func (e Effort) Memory(old, indexed, new int) int64 {
 	const others = 16 << 20 // the path and the encoders, as measured
-	index := 4 * int64(sorted)
+	index := 4 * int64(indexed)
 	if e.sorts() {
-		// A suffix array of four, up to one for the filter, half of one for heads, one for steps.
-		index = int64(sorted) * 15 / 2
+		index = indexMemory(int64(indexed)) + int64(indexed) // for steps
 	}
-	return int64(old) + index + int64(new)*7/2 + min(others, 16*int64(new))
+	return int64(old) + int64(old)/8 + index + int64(new)*7/2 + min(others, 16*int64(new))
 }
 
 // longRun is the length of matches from which on nothing else is looked for, in
@@ -66,32 +65,6 @@ func (e Effort) longRun() int {
 	default:
 		return 20
 	}
-}
-
-// Diff finds a patch that makes new out of old; sa is the suffix array of old.
-// Both sides hold at most [MaxSize] bytes. The result depends on nothing but
-// the arguments, none of which is kept or changed, so several new files may be
-// matched against one old side at once.
-//
-// The patch is the one with the least estimated cost, in bits after compression,
-// among those that the candidates allow. Call old position minus new position a
-// diagonal: as long as a patch stays on one it pays for bytes that differ, a
-// change of diagonal pays for a control entry, and a byte that is taken from the
-// extra stream pays for itself. The candidates are the diagonals of the longest
-// matches, kept for as long as they may be of use; the best path over them is
-// found by dynamic programming (Viterbi). What bytes cost is learnt on the way.
-//
-// Beside its arguments Diff needs one to two bytes for each old byte, up to six
-// more where the old side consists of tables, and the patch, which has as many
-// bytes as new.
-func Diff(old []byte, sa []int32, new []byte, opt Options) *Patch {
-	if len(sa) != len(old) || len(old) > MaxSize || len(new) > MaxSize {
-		panic("bsdiff: sizes out of range")
-	}
-	var w Workspace
-	m := newMatcher(old, new, opt)
-	w.equip(m, old, sa, opt.Effort)
-	return assemble(old, new, m.path())
 }
 
 // assemble makes the patch of a path.

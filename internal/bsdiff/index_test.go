@@ -6,14 +6,13 @@ import (
 	"bytes"
 	"math/rand"
 	"slices"
-	"sort"
 	"testing"
 
 	"swudelta/internal/span"
-	"swudelta/internal/suffix"
 )
 
-// The place of a string is that which a search through all suffixes finds.
+// The suffixes around the place of a string have its longest match, as a look at all of them finds
+// it, but that of grams that follow themselves only the first counts.
 func TestIndexFind(t *testing.T) {
 	rnd := rand.New(rand.NewSource(6))
 	var x index
@@ -31,8 +30,22 @@ func TestIndexFind(t *testing.T) {
 					text[k], text[100+k] = 0, 255
 				}
 			}
-			sa := suffix.Array(nil, text)
-			x.fill(text, sa)
+			ranges := []span.Range{{Off: 0, Len: int64(size)}}
+			if size > 300 && symbols > 2 {
+				ranges = []span.Range{{Off: 3, Len: 100}, {Off: 110, Len: 5}, {Off: 150, Len: int64(size - 150)}}
+			}
+			x.fill(text, ranges)
+			if size == 5000 && symbols == 3 {
+				x.budget = 0 // the depth becomes least at once
+			}
+			var indexed []int
+			for _, r := range ranges {
+				for i := r.Off; i+gram <= r.End(); i++ {
+					if i == r.Off || !bytes.Equal(text[i:i+gram], text[i-1:i-1+gram]) {
+						indexed = append(indexed, int(i))
+					}
+				}
+			}
 			for try := range 300 {
 				s := randomBytes(rnd, gram+rnd.Intn(20), symbols)
 				switch {
@@ -43,26 +56,33 @@ func TestIndexFind(t *testing.T) {
 					s = s[:gram+rnd.Intn(len(s)-gram+1)]
 					s[rnd.Intn(len(s))] += byte(rnd.Intn(2))
 				}
-				shared := func(rank int) int {
-					if rank < 0 || rank == len(sa) {
-						return 0
-					}
-					n := span.CommonPrefix(s, text[sa[rank]:])
-					if n < gram {
-						return 0
-					}
-					return n
+				at := x.bucket(s)
+				rank, left, right := x.find(at, s)
+				want := 0
+				for _, i := range indexed {
+					want = max(want, span.CommonPrefix(s, text[i:]))
 				}
-				want := sort.Search(len(sa), func(k int) bool { return bytes.Compare(text[sa[k]:], s) >= 0 })
-				rank, left, right := x.find(s)
-				if left < gram {
-					left = 0
+				if want = min(want, x.depth); want < gram {
+					want = 0
 				}
-				if right < gram {
-					right = 0
+				got := max(left, right)
+				if got < gram {
+					got = 0
 				}
-				if rank != want || left != shared(want-1) || right != shared(want) {
-					t.Fatalf("%d bytes of %d values, %x: found %d %d %d, want %d %d %d", size, symbols, s, rank, left, right, want, shared(want-1), shared(want))
+				if got != want {
+					t.Fatalf("%d bytes of %d values, %x: found %d bytes, want %d", size, symbols, s, got, want)
+				}
+				if left > 0 && span.CommonPrefix(s, text[at[rank-1]:]) < left || right > 0 && span.CommonPrefix(s, text[at[rank]:]) < right {
+					t.Fatalf("%d bytes of %d values, %x: fewer than %d and %d bytes are equal", size, symbols, s, left, right)
+				}
+				if x.filtered(s)&1 == 0 && want > 0 {
+					t.Fatalf("%d bytes of %d values, %x is filtered out", size, symbols, s)
+				}
+				if !slices.IsSortedFunc(at, func(p, q int32) int {
+					a, b := text[p:], text[q:]
+					return bytes.Compare(a[:min(x.depth, len(a))], b[:min(x.depth, len(b))])
+				}) {
+					t.Fatalf("%d bytes of %d values: the bucket of %x is not sorted", size, symbols, s)
 				}
 			}
 		}

@@ -97,7 +97,6 @@ type finder struct {
 	hashed   *grams
 	filter   *filter
 	old, new []byte
-	parts    []part  // of old, that the index has; nil: all of it
 	copies   []Copy  // that are still to come
 	longRun  int     // matches from which on nothing else is looked for, in bytes
 	steps    []steps // by stride; none: they are not looked for
@@ -509,25 +508,27 @@ func (m *matcher) search(i int) int {
 // returns the length of the longest match, or less than gram.
 func (m *matcher) searchSorted(i int) int {
 	s, x := m.new[i:], m.sorted
-	rank, left, right := x.find(s)
+	at := x.bucket(s)
+	rank, left, right := x.find(at, s)
 	longest := max(left, right)
 	if longest < gram {
 		return longest
 	}
 	// What follows the strings most like this one is like what follows it.
 	if left >= gram {
-		longest = max(longest, m.match(int(x.sa[rank-1]), i, left))
+		m.enter(int(at[rank-1])-i, i, i+left)
 	}
 	if right >= gram {
-		longest = max(longest, m.match(int(x.sa[rank]), i, right))
+		m.enter(int(at[rank])-i, i, i+right)
 	}
 	// Where there are many, as in tables, those near the place where the best
 	// path is belong to the same table.
 	if longest < common && len(m.active) > 0 {
-		first, second := x.nearest(rank, m.sortedAt(i+m.active[m.best].diag))
-		for _, k := range [...]int{first, second} {
-			p := int(x.sa[k])
-			m.match(p, i, span.CommonPrefix(s[:longest], x.text[p:]))
+		first, second := nearest(at, rank, i+m.active[m.best].diag)
+		for _, p := range [...]int32{first, second} {
+			if n := span.CommonPrefix(s[:longest], x.text[p:]); n >= gram {
+				m.enter(int(p)-i, i, i+n)
+			}
 		}
 	}
 	return longest
@@ -535,10 +536,11 @@ func (m *matcher) searchSorted(i int) int {
 
 // nearest returns which two of the suffixes around a rank are nearest to a
 // position.
-func (x *index) nearest(rank, position int) (first, second int) {
+func nearest(at []int32, rank, position int) (first, second int32) {
 	least, next := math.MaxInt, math.MaxInt
-	from := max(rank-similar, 0)
-	for k, p := range x.sa[from:min(rank+similar, len(x.sa))] {
+	first = at[max(rank-1, 0)]
+	second = first
+	for _, p := range at[max(rank-similar, 0):min(rank+similar, len(at))] {
 		d := int(p) - position
 		if d < 0 {
 			d = -d
@@ -548,9 +550,9 @@ func (x *index) nearest(rank, position int) (first, second int) {
 		}
 		if d < least {
 			second, next = first, least
-			first, least = from+k, d
+			first, least = p, d
 		} else {
-			second, next = from+k, d
+			second, next = p, d
 		}
 	}
 	return first, second

@@ -7,11 +7,13 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+
+	"swudelta/internal/span"
 )
 
 // Tables of addresses that a release moves have few bytes in common with what
 // they were: each number is greater by the same amount, so hardly ever are eight
-// bytes in a row equal, and the suffix array finds nothing. But the steps from one
+// bytes in a row equal, and no match is found. But the steps from one
 // number to the next are the same as before. So windows of steps are looked for
 // as well, at any alignment, in tables with records of some usual sizes.
 
@@ -106,32 +108,40 @@ type steps struct {
 	shift  uint
 }
 
-// fill makes x the index of a text. It uses the memory that x has, and ends, which
-// has a bit for each end from 0 to len(text): how many windows there are has to be
-// known before the first has a slot.
-func (x *steps) fill(text []byte, stride int, ends []uint64) {
+// fill makes x the index of ranges of a text, and of what little lies beside them. It uses the
+// memory that x has, and ends, which has a bit for each end from 0 to len(text): how many windows
+// there are has to be known before the first has a slot.
+func (x *steps) fill(text []byte, ranges []span.Range, stride int, ends []uint64) {
 	// Content that is nothing but tables must not take any amount of memory.
-	most, windows := max(len(text)/stepShare, 1<<16), 0
+	most, windows := max(total(ranges)/stepShare, 1<<16), 0
+	clear(ends)
+	next := 0 // block
 	before := uint64(0)
-	for block := range ends {
-		now := narrowSteps(text, block*64, stride)
-		left := windowEnds(now, before, stride)
-		before = now
-		ends[block] = 0
-		if left == math.MaxUint64 && block > 0 {
-			// A hole, most likely: its steps are all the same.
-			s := text[block*64-stride*stepWindow-wordSize : block*64+63]
-			if bytes.Equal(s[:len(s)-stride], s[stride:]) {
-				continue
+	for _, r := range ranges {
+		block := max(int(r.Off)/64, next)
+		if block > next {
+			before = narrowSteps(text, (block-1)*64, stride)
+		}
+		for ; block*64 < int(r.End()) || block*64 == len(text); block++ {
+			now := narrowSteps(text, block*64, stride)
+			left := windowEnds(now, before, stride)
+			before = now
+			if left == math.MaxUint64 && block > 0 {
+				// A hole, most likely: its steps are all the same.
+				s := text[block*64-stride*stepWindow-wordSize : block*64+63]
+				if bytes.Equal(s[:len(s)-stride], s[stride:]) {
+					continue
+				}
+			}
+			for ; left != 0 && windows < most; left &= left - 1 {
+				k := bits.TrailingZeros64(left)
+				if _, ok := stepKey(text, block*64+k, stride); ok {
+					ends[block] |= 1 << k
+					windows++
+				}
 			}
 		}
-		for ; left != 0 && windows < most; left &= left - 1 {
-			k := bits.TrailingZeros64(left)
-			if _, ok := stepKey(text, block*64+k, stride); ok {
-				ends[block] |= 1 << k
-				windows++
-			}
-		}
+		next = block
 	}
 	log := max(bits.Len(uint(windows)), 4)
 	*x = steps{text: text, stride: stride, shift: uint(31 - log), slots: cleared(x.slots, 1<<log+stepWays)}
@@ -196,8 +206,7 @@ func (m *matcher) findSteps(i int) {
 	for k := range m.steps {
 		if m.ends[k]>>(i-m.endsFrom)&1 != 0 {
 			m.steps[k].find(m.new, i, func(end int) {
-				at, _ := m.oldAt(end - 1)
-				m.enter(at+1-i, i, i)
+				m.enter(end-i, i, i)
 			})
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"swudelta/internal/suffix"
+	"swudelta/internal/span"
 )
 
 // table returns records of the given size that begin with an ascending number,
@@ -40,7 +40,7 @@ func TestDiffTables(t *testing.T) {
 		rnd := rand.New(rand.NewSource(2))
 		old = append(randomBytes(rnd, 20_000, 256), old...)
 		new = append(randomBytes(rnd, 7_001, 256), append(new, randomBytes(rnd, 500, 256)...)...)
-		p := Diff(old, suffix.Array(nil, old), new, Options{})
+		p := Diff(old, new, Options{})
 		check(t, p, old, new)
 		if lost := len(p.Extra) - 7_501; lost > records*size/20 {
 			t.Errorf("records of %d bytes: %d of %d bytes are not found", size, lost, records*size)
@@ -102,7 +102,7 @@ func TestStepsFill(t *testing.T) {
 					keys, ends = append(keys, key), append(ends, int32(end))
 				}
 			}
-			x.fill(text, stride, make([]uint64, len(text)/64+1))
+			x.fill(text, []span.Range{{Len: int64(len(text))}}, stride, make([]uint64, len(text)/64+1))
 			got := slices.Clone(x.slots)
 			if least := len(ends); len(got) <= least || len(got) > 2*least+16+stepWays {
 				t.Fatalf("%d slots for %d windows", len(got), least)
@@ -127,7 +127,7 @@ func TestStepsFind(t *testing.T) {
 	for _, stride := range strides {
 		text := table(rnd, 1000, stride, func(int) uint32 { return 0 })
 		var x steps
-		x.fill(text, stride, make([]uint64, len(text)/64+1))
+		x.fill(text, []span.Range{{Len: int64(len(text))}}, stride, make([]uint64, len(text)/64+1))
 		for _, gap := range []int{0, 1, 2, 3, 5000} {
 			new := append(randomBytes(rnd, gap, 256), text...)
 			hits, windows := 0, 0

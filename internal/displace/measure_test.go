@@ -15,12 +15,11 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/bzip2"
-	"swudelta/internal/suffix"
 )
 
 // copiesOf makes the copies of a patch from old to new.
 func copiesOf(old, new []byte) []Copy {
-	patch := bsdiff.Diff(old, suffix.Array(nil, old), new, bsdiff.Options{})
+	patch := bsdiff.Diff(old, new, bsdiff.Options{})
 	var copies []Copy
 	var at, pos int64
 	for _, c := range patch.Controls {

@@ -286,8 +286,8 @@ func (p *pack) leaveOut(ranges []Range) {
 	p.idle = Union(p.idle)
 }
 
-// unsorted returns what is idle in offsets of the old side of the pack.
-func (p *pack) unsorted() []span.Range {
+// skipped returns what is idle in offsets of the old side of the pack.
+func (p *pack) skipped() []span.Range {
 	var out []span.Range
 	base := 0
 	for _, r := range p.ranges {

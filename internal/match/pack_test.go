@@ -21,9 +21,9 @@ func TestGaps(t *testing.T) {
 		t.Errorf("gaps %v, want %v", got, want)
 	}
 	p := &pack{ranges: []Range{Between(5, 10*k), Between(20*k, 40*k)}, idle: []Range{Between(4*k, 8*k), Between(30*k, 35*k)}}
-	got := p.unsorted()
+	got := p.skipped()
 	if len(got) != 2 || got[0].Off != 4*k-5 || got[0].Len != 4*k || got[1].Off != 10*k-5+10*k || got[1].Len != 5*k {
-		t.Errorf("unsorted %v", got)
+		t.Errorf("skipped %v", got)
 	}
 }
 
@@ -38,8 +38,8 @@ func TestLeaveOut(t *testing.T) {
 		t.Errorf("idle %v, want %v", p.idle, want)
 	}
 	want := []span.Range{{Off: 0, Len: 4 * m}, {Off: 13 * m, Len: 10 * m}, {Off: 23 * m, Len: 20 * m}}
-	if got := p.unsorted(); !slices.Equal(got, want) {
-		t.Errorf("unsorted %v, want %v", got, want)
+	if got := p.skipped(); !slices.Equal(got, want) {
+		t.Errorf("skipped %v, want %v", got, want)
 	}
 	p = &pack{ranges: []Range{Between(0, searchAll)}}
 	if p.leaveOut(copied); p.idle != nil {

@@ -120,7 +120,7 @@ func (w *workspace) match(p *pack, budget int, f *finder, stage *progress.Stage)
 	}
 	w.from, w.to = from, to
 	known := p.copies(f.division)
-	whole := w.diff.Diff(from, to, known, p.unsorted(), bsdiff.Options{Effort: f.Effort.Patch, Progress: stage.Add})
+	whole := w.diff.Diff(from, to, known, p.skipped(), bsdiff.Options{Effort: f.Effort.Patch, Progress: stage.Add})
 	copied := total(known, func(c bsdiff.Copy) int { return c.Len })
 	if f.Whole {
 		return &madePack{pack: p, controls: whole.Controls, known: copied}, nil
@@ -182,8 +182,8 @@ func (f *finder) fitPacks() (packs []*pack, workers int, err error) {
 		packs := f.makePacks(limits, stage)
 		most := int64(1)
 		for _, p := range packs {
-			sorted := p.oldSize() - total(p.idle, rangeLen)
-			most = max(most, f.Effort.Patch.Memory(p.oldSize(), sorted, p.newSize()))
+			indexed := bsdiff.Indexed(p.oldSize(), p.copies(f.division), p.skipped())
+			most = max(most, f.Effort.Patch.Memory(p.oldSize(), indexed, p.newSize()))
 		}
 		if most <= f.Memory {
 			return packs, int(min(f.Memory/most, int64(f.workers()))), nil

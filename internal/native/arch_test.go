@@ -14,7 +14,6 @@ import (
 
 	"swudelta/internal/bsdiff"
 	"swudelta/internal/digest"
-	"swudelta/internal/suffix"
 	"swudelta/internal/tooltest"
 )
 
@@ -137,7 +136,7 @@ func makePrograms(t *testing.T, dir string) {
 func patched(old, new []byte) *scene {
 	s := &scene{source: old, target: new}
 	at, pos := int64(0), int64(0)
-	for _, c := range bsdiff.Diff(old, suffix.Array(nil, old), new, bsdiff.Options{}).Controls {
+	for _, c := range bsdiff.Diff(old, new, bsdiff.Options{}).Controls {
 		lo := max(0, -pos)
 		hi := max(lo, min(c.Add, int64(len(old))-pos))
 		for _, o := range []Op{{Literal, lo, 0}, {Copy, hi - lo, pos + lo}, {Literal, c.Add - hi + c.Extra, 0}} {

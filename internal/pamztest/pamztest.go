@@ -24,7 +24,6 @@ import (
 	"swudelta/internal/errnum"
 	"swudelta/internal/fault"
 	"swudelta/internal/pamz"
-	"swudelta/internal/suffix"
 	"swudelta/internal/tooltest"
 )
 
@@ -185,7 +184,7 @@ func (b *Builder) Patch(old, content []byte) []byte {
 		b.t.Skip("no libbz2.so.1.0 to make patches with")
 	}
 	var buf bytes.Buffer
-	p := bsdiff.Diff(old, suffix.Array(nil, old), content, bsdiff.Options{})
+	p := bsdiff.Diff(old, content, bsdiff.Options{})
 	if _, err := p.Encode(&buf, b.Bzip2.Compress); err != nil {
 		b.t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Package suffix sorts suffixes, for finding matches and for the block sorting
-// of bzip2.
+// Package suffix sorts suffixes, for the block sorting of bzip2.
 //
 // It works by induction: G. Nong, S. Zhang, W. H. Chan, "Linear Suffix
 // Array Construction by Almost Pure Induced-Sorting", DCC 2009. In its terms,
@@ -32,11 +31,7 @@ const MaxSize = math.MaxInt32 - 1
 // order of the suffixes. It works in linear time in the memory of the result,
 // for which sa is used when its capacity suffices. The text has at most
 // [MaxSize] bytes.
-func Array(sa []int32, text []byte) []int32 { return ArrayProgress(sa, text, nil) }
-
-// ArrayProgress is [Array] that calls progress, if that is not nil, several times in each of its
-// passes with the bytes of text that the work since then stands for. Together they are all of text.
-func ArrayProgress(sa []int32, text []byte, progress func(n int64)) []int32 {
+func Array(sa []int32, text []byte) []int32 {
 	if len(text) > MaxSize {
 		panic("suffix: text too large for 32-bit positions")
 	}
@@ -44,57 +39,9 @@ func ArrayProgress(sa []int32, text []byte, progress func(n int64)) []int32 {
 		sa = make([]int32, len(text))
 	}
 	sa = sa[:len(text)]
-	if progress == nil {
-		progress = func(int64) {}
-	}
-	m := newMeter(int64(len(text)), progress)
-	sortSuffixes(sa, text, 256, nil, m)
-	m.finish()
+	sortSuffixes(sa, text, 256, nil)
 	return sa
 }
-
-const (
-	// passSteps is how often each pass over a text or an array reports.
-	passSteps = 8
-	// passes is how many there are, and namePasses how many of them the sorting of the names
-	// stands for: that text is shorter, but has more symbols than a cache has lines.
-	passes     = 11
-	namePasses = 3
-)
-
-// meter reports progress in steps.
-type meter struct {
-	report func(n int64)
-	left   int64 // bytes of the text that were not reported
-	step   int64 // bytes
-}
-
-func newMeter(size int64, report func(n int64)) *meter {
-	return &meter{report, size, size / (passes * passSteps)}
-}
-
-// passed reports a step.
-func (m *meter) passed() {
-	n := min(m.step, m.left)
-	m.left -= n
-	m.report(n)
-}
-
-// names returns the meter of the sorting of names.
-func (m *meter) names() *meter {
-	n := min(namePasses*passSteps*m.step, m.left)
-	m.left -= n
-	return newMeter(n, m.report)
-}
-
-// finish reports what is left.
-func (m *meter) finish() {
-	m.report(m.left)
-	m.left = 0
-}
-
-// stretch is how many of n entries go by between two reports.
-func stretch(n int) int { return n/passSteps + 1 }
 
 // symbol is what texts are made of: bytes, and names of substrings in the texts
 // of the recursion.
@@ -102,7 +49,7 @@ type symbol interface{ byte | int32 }
 
 // sortSuffixes fills sa with the suffix array of text, whose symbols are below
 // k. It keeps its counters in work when they fit.
-func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32, meter *meter) {
+func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32) {
 	n := len(text)
 	if n < 2 {
 		clear(sa)
@@ -122,7 +69,7 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32, meter *me
 	clear(sa)
 	ends(bucket, count)
 	m := 0
-	eachLMS(text, meter, func(p int) {
+	eachLMS(text, func(p int) {
 		c := text[p]
 		bucket[c]--
 		sa[bucket[c]] = int32(p)
@@ -138,10 +85,10 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32, meter *me
 			}
 		}
 		starts(bucket, count)
-		induceL(sa, text, bucket, true, meter)
+		induceL(sa, text, bucket, true)
 		ends(bucket, count)
-		selectLMS(sa, text, bucket, meter)
-		sortLMS(sa, text, m, work[2*k:], meter)
+		selectLMS(sa, text, bucket)
+		sortLMS(sa, text, m, work[2*k:])
 
 		// Put them into their buckets again, now in order. The write is never
 		// left of the read.
@@ -165,14 +112,14 @@ func sortSuffixes[T symbol](sa []int32, text []T, k int, work []int32, meter *me
 		}
 	}
 	starts(bucket, count)
-	induceL(sa, text, bucket, false, meter)
+	induceL(sa, text, bucket, false)
 	ends(bucket, count)
-	induceS(sa, text, bucket, meter)
+	induceS(sa, text, bucket)
 }
 
 // sortLMS takes the m LMS positions, ordered by their substrings, from the end
 // of sa and leaves them, ordered by their suffixes, at its start. It may use work.
-func sortLMS[T symbol](sa []int32, text []T, m int, work []int32, meter *meter) {
+func sortLMS[T symbol](sa []int32, text []T, m int, work []int32) {
 	n := len(text)
 	sorted := sa[n-m:]
 
@@ -184,7 +131,7 @@ func sortLMS[T symbol](sa []int32, text []T, m int, work []int32, meter *meter) 
 	// the substring itself, as a number above all lengths.
 	_, bytes := any(text).([]byte)
 	next := n
-	eachLMS(text, meter, func(p int) {
+	eachLMS(text, func(p int) {
 		key := uint32(next - p + 1)
 		switch {
 		case next == n:
@@ -203,21 +150,16 @@ func sortLMS[T symbol](sa []int32, text []T, m int, work []int32, meter *meter) 
 	// Number the substrings in order, equal ones alike.
 	name := int32(0)
 	prev, prevKey := 0, ^uint32(0)
-	for len(sorted) > 0 {
-		part := sorted[:min(stretch(m), len(sorted))]
-		sorted = sorted[len(part):]
-		for _, p := range part {
-			q, key := int(p), uint32(slot[p/2])
-			if key != prevKey || key <= uint32(n) && !equal(text[q:q+int(key)], text[prev:prev+int(key)]) {
-				name++
-			}
-			slot[p/2] = name
-			prev, prevKey = q, key
+	for _, p := range sorted {
+		q, key := int(p), uint32(slot[p/2])
+		if key != prevKey || key <= uint32(n) && !equal(text[q:q+int(key)], text[prev:prev+int(key)]) {
+			name++
 		}
-		meter.passed()
+		slot[p/2] = name
+		prev, prevKey = q, key
 	}
 	if int(name) == m {
-		copy(sa, sa[n-m:])
+		copy(sa, sorted)
 		return
 	}
 
@@ -232,11 +174,9 @@ func sortLMS[T symbol](sa []int32, text []T, m int, work []int32, meter *meter) 
 	if between := sa[m : n-m]; len(between) > len(work) {
 		work = between
 	}
-	of := meter.names()
-	sortSuffixes(sa[:m], names, int(name), work, of)
-	of.finish()
+	sortSuffixes(sa[:m], names, int(name), work)
 	j = m
-	eachLMS(text, meter, func(p int) {
+	eachLMS(text, func(p int) {
 		j--
 		names[j] = int32(p)
 	})
@@ -261,9 +201,8 @@ func equal[T symbol](a, b []T) bool {
 
 // eachLMS calls f for the LMS positions of text from right to left. Types are as
 // good as random, so there is no branch for them: positions are collected first.
-func eachLMS[T symbol](text []T, meter *meter, f func(p int)) {
+func eachLMS[T symbol](text []T, f func(p int)) {
 	var found [256]int32
-	next := len(text) - stretch(len(text))
 	s := uint32(0) // 1: the right neighbour is of type S
 	right := int32(text[len(text)-1])
 	for p := len(text) - 2; p >= 0; {
@@ -278,10 +217,6 @@ func eachLMS[T symbol](text []T, meter *meter, f func(p int)) {
 		}
 		for _, p := range found[:k] {
 			f(int(p))
-		}
-		if p < next {
-			meter.passed()
-			next -= stretch(len(text))
 		}
 	}
 }
@@ -308,7 +243,7 @@ func ends(bucket, count []int32) {
 // the LMS positions at the buckets' ends. Afterwards the L entries whose left
 // neighbour is of type S are positive. The others are complements, or, with
 // drop set, 0.
-func induceL[T symbol](sa []int32, text []T, bucket []int32, drop bool, meter *meter) {
+func induceL[T symbol](sa []int32, text []T, bucket []int32, drop bool) {
 	var mask int32
 	if drop {
 		mask = -1
@@ -322,86 +257,71 @@ func induceL[T symbol](sa []int32, text []T, bucket []int32, drop bool, meter *m
 	}
 	sa[bucket[c]] = v
 	bucket[c]++
-	for left := sa; len(left) > 0; {
-		part := left[:min(stretch(n), len(left))]
-		left = left[len(part):]
-		for j := range part {
-			v := part[j]
-			w := ^v
-			part[j] = w &^ (w >> 31 & mask)
-			if v <= 0 {
-				continue
-			}
-			v--
-			c := text[v]
-			if v == 0 {
-				v = ^v
-			} else {
-				v ^= less(text[v-1], c)
-			}
-			b := bucket[c]
-			sa[b] = v
-			bucket[c] = b + 1
+	for j := range sa {
+		v := sa[j]
+		w := ^v
+		sa[j] = w &^ (w >> 31 & mask)
+		if v <= 0 {
+			continue
 		}
-		meter.passed()
+		v--
+		c := text[v]
+		if v == 0 {
+			v = ^v
+		} else {
+			v ^= less(text[v-1], c)
+		}
+		b := bucket[c]
+		sa[b] = v
+		bucket[c] = b + 1
 	}
 }
 
 // selectLMS is induceS for the sorting of LMS substrings: it leaves the LMS
 // positions alone, in order, at the end of sa.
-func selectLMS[T symbol](sa []int32, text []T, bucket []int32, meter *meter) {
+func selectLMS[T symbol](sa []int32, text []T, bucket []int32) {
 	n := len(text)
 	top := n
-	for end := n; end > 0; {
-		from := max(end-stretch(n), 0)
-		for j := end - 1; j >= from; j-- {
-			v := sa[j]
-			if v <= 0 {
-				if v < 0 {
-					top--
-					sa[top] = ^v
-				}
-				continue
+	for j := n - 1; j >= 0; j-- {
+		v := sa[j]
+		if v <= 0 {
+			if v < 0 {
+				top--
+				sa[top] = ^v
 			}
-			v--
-			c := text[v]
-			// What has a left neighbour of type L is an LMS position.
-			if v != 0 {
-				v ^= less(c, text[v-1])
-			}
-			b := bucket[c] - 1
-			sa[b] = v
-			bucket[c] = b
+			continue
 		}
-		end = from
-		meter.passed()
+		v--
+		c := text[v]
+		// What has a left neighbour of type L is an LMS position.
+		if v != 0 {
+			v ^= less(c, text[v-1])
+		}
+		b := bucket[c] - 1
+		sa[b] = v
+		bucket[c] = b
 	}
 }
 
 // induceS sorts the suffixes of type S into the ends of their buckets, out of
 // the L entries that are positive, and makes all entries positive.
-func induceS[T symbol](sa []int32, text []T, bucket []int32, meter *meter) {
+func induceS[T symbol](sa []int32, text []T, bucket []int32) {
 	n := len(text)
-	for end := n; end > 0; {
-		from := max(end-stretch(n), 0)
-		for j := end - 1; j >= from; j-- {
-			v := sa[j]
-			if v <= 0 {
-				sa[j] = v ^ v>>31
-				continue
-			}
-			v--
-			c := text[v]
-			if v == 0 {
-				v = ^v
-			} else {
-				v ^= less(c, text[v-1])
-			}
-			b := bucket[c] - 1
-			sa[b] = v
-			bucket[c] = b
+	for j := n - 1; j >= 0; j-- {
+		v := sa[j]
+		if v <= 0 {
+			sa[j] = v ^ v>>31
+			continue
 		}
-		end = from
-		meter.passed()
+		v--
+		c := text[v]
+		if v == 0 {
+			v = ^v
+		} else {
+			v ^= less(c, text[v-1])
+		}
+		b := bucket[c] - 1
+		sa[b] = v
+		bucket[c] = b
 	}
 }

@@ -35,7 +35,6 @@ import (
 	"swudelta/internal/pamz"
 	"swudelta/internal/release"
 	"swudelta/internal/sign"
-	"swudelta/internal/suffix"
 	"swudelta/internal/swdesc"
 	"swudelta/internal/swu"
 	"swudelta/internal/tooltest"
@@ -120,7 +119,7 @@ func bzip2s(t *testing.T) [][]byte {
 func patches(t *testing.T) [][]byte {
 	old := sample()
 	var b bytes.Buffer
-	_, err := bsdiff.Diff(old, suffix.Array(nil, old), tooltest.Edits(old)[:40000], bsdiff.Options{}).Encode(&b,
+	_, err := bsdiff.Diff(old, tooltest.Edits(old)[:40000], bsdiff.Options{}).Encode(&b,
 		func(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, 1) })
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,6 @@ import (
 	"swudelta/internal/digest"
 	format "swudelta/internal/member"
 	"swudelta/internal/pamz"
-	"swudelta/internal/suffix"
 	"swudelta/internal/tooltest"
 )
 
@@ -117,7 +116,7 @@ func newImage(t testing.TB, r *rand.Rand, old *Side, text func(int) []byte) *Ima
 			to = bytes.Clone(from) // a patch that changes nothing
 		}
 		var patch bytes.Buffer
-		_, err := bsdiff.Diff(from, suffix.Array(nil, from), to, bsdiff.Options{}).Encode(&patch,
+		_, err := bsdiff.Diff(from, to, bsdiff.Options{}).Encode(&patch,
 			func(dst io.Writer, src []byte) error { return bzip2.Encode(dst, src, 1) })
 		if err != nil {
 			t.Fatal(err)
