@@ -42,7 +42,8 @@ func (e Effort) steps() bool { return e < Unchanging }
 
 // Memory is what a patch takes with a Workspace, in bytes, for sides of that size of whose old
 // side some is indexed: both sides, the indexes, the path, the streams of the patch twice and a half,
-// and their encoders.
+// and their encoders. An old side that repeats itself all over, or consists of tables, takes up to
+// seven bytes more for each that is indexed.
 func (e Effort) Memory(old, indexed, new int) int64 {
 	const others = 16 << 20 // the path and the encoders, as measured
 	index := 4 * int64(indexed)

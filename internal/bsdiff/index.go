@@ -32,7 +32,7 @@ type index struct {
 	// depth is up to how many bytes suffixes are compared; those that are equal so far are in the
 	// order of the text.
 	depth   int
-	budget  int     // bytes that may be compared until depth becomes leastDepth
+	budget  int64   // bytes that may be compared until depth becomes leastDepth
 	keys    []key   // memory for sorting
 	entries []entry // memory for a round of fill
 	filter
@@ -120,7 +120,7 @@ func (x *index) fill(text []byte, ranges []span.Range) {
 	x.text, x.shift = text, uint(64-size)
 	x.start = cleared(x.start, 1<<size+1)
 	x.sorted = cleared(x.sorted, 1<<size/64)
-	x.depth, x.budget = fullDepth, fullShare*n
+	x.depth, x.budget = fullDepth, fullShare*int64(n)
 	x.filter.clear(n)
 
 	var count [parts]int
@@ -251,7 +251,7 @@ func (x *index) compare(a, b int32) int {
 	s, t := x.text[a:], x.text[b:]
 	s, t = s[:min(x.depth, len(s))], t[:min(x.depth, len(t))]
 	k := span.CommonPrefix(s, t)
-	x.budget -= k
+	x.budget -= int64(k)
 	switch {
 	case k < len(s) && k < len(t):
 		return cmp.Compare(s[k], t[k])
