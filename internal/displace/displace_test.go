@@ -74,13 +74,13 @@ func TestPredict(t *testing.T) {
 		before, after int
 		digest        string
 	}{
-		"x86-64":  {829, 357, "7fd36c7229e2ab06"},
-		"i386":    {875, 370, "529a8fa70b0bfb7e"},
-		"arm64":   {842, 400, "6f82ac3ebad0173e"},
-		"arm":     {605, 198, "1815814a92b588ee"},
-		"thumb":   {646, 195, "3e140790d28a28ea"},
-		"riscv64": {849, 288, "7084d0d51e3e2b15"},
-		"object":  {1112, 458, "43e44aeed7944f6d"},
+		"x86-64":  {852, 366, "5a83696b92766fcd"},
+		"i386":    {897, 388, "523c2ea836b831f0"},
+		"arm64":   {852, 412, "0a65d5219b152dc0"},
+		"arm":     {648, 288, "0bad4f73f340cea5"},
+		"thumb":   {635, 189, "e004343e3f69aff5"},
+		"riscv64": {861, 320, "9e6b0c2914106b4e"},
+		"object":  {1130, 448, "1901af0d15306286"},
 	}
 	for _, name := range programs {
 		old, new := program(t, name)

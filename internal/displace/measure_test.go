@@ -17,9 +17,9 @@ import (
 	"swudelta/internal/bzip2"
 )
 
-// copiesOf makes the copies of a patch from old to new.
+// copiesOf makes the copies of a patch from old to new, which other levels of effort may change.
 func copiesOf(old, new []byte) []Copy {
-	patch := bsdiff.Diff(old, new, bsdiff.Options{})
+	patch := bsdiff.Diff(old, new, bsdiff.Options{Effort: bsdiff.Unchanging})
 	var copies []Copy
 	var at, pos int64
 	for _, c := range patch.Controls {
