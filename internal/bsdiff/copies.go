@@ -54,7 +54,7 @@ func (w *Workspace) Diff(old, new []byte, copies []Copy, skipped []span.Range, o
 
 // equip gives m the indexes of ranges of the old side.
 func (w *Workspace) equip(m *matcher, ranges []span.Range, effort Effort) {
-	const all = len(strides) + 2
+	const all = len(strides) + rounds + 1
 	left, parts := -m.reported, all // what is not reported yet of the old side
 	passed := func() {
 		parts--
@@ -69,7 +69,7 @@ func (w *Workspace) equip(m *matcher, ranges []span.Range, effort Effort) {
 		m.steps = w.steps[:]
 	}
 	if effort.sorts() {
-		w.index.fill(m.old, ranges)
+		w.index.fill(m.old, ranges, passed)
 		m.sorted, m.filter = &w.index, &w.index.filter
 	} else {
 		w.grams.fill(m.old, ranges)

@@ -106,7 +106,7 @@ func TestDiffFinds(t *testing.T) {
 // byte. A limit on time would depend on the machine, so a multiple of what an
 // ordinary text of the same size takes is the limit.
 func TestDiffRepetitive(t *testing.T) {
-	const n = 256 << 10
+	const n = 128 << 10
 	rnd := rand.New(rand.NewSource(1))
 	zeros := make([]byte, n)
 	spotted := func(every int) []byte {

@@ -112,9 +112,9 @@ func indexMemory(n int64) int64 {
 	return 4*n + 4<<buckets(int(n)) + filterMemory(n) + entrySize*n/rounds
 }
 
-// fill makes x the index of ranges of a text. It uses the memory that x has. Of grams that follow
-// themselves, as in a hole, only the first one is of use.
-func (x *index) fill(text []byte, ranges []span.Range) {
+// fill makes x the index of ranges of a text. It uses the memory that x has, and calls passed after
+// each round. Of grams that follow themselves, as in a hole, only the first one is of use.
+func (x *index) fill(text []byte, ranges []span.Range, passed func()) {
 	n := total(ranges)
 	size := buckets(n)
 	x.text, x.shift = text, uint(64-size)
@@ -153,6 +153,7 @@ func (x *index) fill(text []byte, ranges []span.Range) {
 			entries = entries[n:]
 			done += n
 		}
+		passed()
 	}
 	x.start[1<<size] = int32(sum)
 }

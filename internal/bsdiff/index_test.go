@@ -34,7 +34,7 @@ func TestIndexFind(t *testing.T) {
 			if size > 300 && symbols > 2 {
 				ranges = []span.Range{{Off: 3, Len: 100}, {Off: 110, Len: 5}, {Off: 150, Len: int64(size - 150)}}
 			}
-			x.fill(text, ranges)
+			x.fill(text, ranges, func() {})
 			if size == 5000 && symbols == 3 {
 				x.budget = 0 // the depth becomes least at once
 			}

@@ -24,10 +24,10 @@ func TestProgress(t *testing.T) {
 		if want := int64(len(old) + len(new)); told != want {
 			t.Errorf("effort %v: %d bytes were told, want %d", effort, told, want)
 		}
-		// Four indexes of steps and one of matches.
+		// Each index of steps, and each round of that of matches.
 		least := 1
 		if effort.sorts() {
-			least = 5
+			least = len(strides) + rounds
 		}
 		if early < least {
 			t.Errorf("effort %v: told %d times of the old side, want %d at least", effort, early, least)
