@@ -39,8 +39,9 @@ type index struct {
 }
 
 const (
-	fullDepth  = 4 << 10
-	leastDepth = common
+	// fullDepth makes little difference: see doc/engine.md, "Tuned constants".
+	fullDepth  = 4 << 10 // bytes
+	leastDepth = common  // bytes
 	// fullShare is how many bytes may be compared for each byte of the text until the depth becomes
 	// least: what repeats itself all over would take any time. Small images take up to 25; packs of
 	// the native profile lose 0.1 % with 64.
@@ -215,8 +216,8 @@ type key struct {
 	at            int32
 }
 
-// keyShare bounds the memory for keys: a bucket with more than this share of all suffixes is sorted
-// without.
+// keyShare bounds the memory for keys, to three bytes for eight of the text: a bucket with more than
+// this share of all suffixes is sorted without, which takes longer.
 const keyShare = 64
 
 // sort sorts suffixes.
